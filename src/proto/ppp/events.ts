@@ -1,0 +1,91 @@
+/** What goes into and comes out of a PPP link machine. RFC 1661 §3.2 (phases). */
+import type { Random } from '../machine.js';
+
+/** Frames start at the 2-octet protocol field; ff03 and PFC are the data plane's business. */
+export type LinkIn =
+  | { readonly type: 'lower-up' }
+  /** The layer below is gone: no frame can be sent any more. */
+  | { readonly type: 'lower-down' }
+  | { readonly type: 'frame'; readonly data: Uint8Array }
+  /** Answer to `authenticate`. */
+  | { readonly type: 'auth-result'; readonly result: AuthResult }
+  /** Administrative close: LCP Terminate-Request, then `down`. */
+  | { readonly type: 'close'; readonly reason: string };
+
+export type LinkOut =
+  | { readonly type: 'frame'; readonly data: Uint8Array }
+  /** LCP opened with these; `mru` is what the peer accepts to receive (our limit when sending to it). */
+  | { readonly type: 'lcp-up'; readonly mru: number; readonly acfc: boolean; readonly pfc: boolean }
+  | { readonly type: 'authenticate'; readonly request: AuthRequest }
+  /** Open the data plane for IP now: comes *before* the frame with the IPCP Configure-Ack that may open the peer. */
+  | { readonly type: 'ip-open'; readonly address: string }
+  /** Network phase reached: IPCP is open both ways. */
+  | { readonly type: 'up'; readonly user: string; readonly address: string }
+  /** IPCP closed again while LCP lives. */
+  | { readonly type: 'ip-close' }
+  /** The link is over. `hint` is advice for a person at 2 a.m. */
+  | {
+      readonly type: 'down';
+      readonly by: 'local' | 'peer' | 'lower' | 'timeout' | 'auth' | 'protocol';
+      readonly reason: string;
+      readonly hint?: string;
+    }
+  | { readonly type: 'note'; readonly event: string; readonly fields: Record<string, unknown> };
+
+export type AuthMethod = 'mschapv2' | 'chap-md5' | 'pap';
+
+/** Everything the user store (or, later, RADIUS) needs to decide. Nothing here may be logged but `user` and `method`. */
+export type AuthRequest =
+  | { readonly method: 'pap'; readonly user: string; readonly password: string }
+  | {
+      readonly method: 'chap-md5';
+      readonly user: string;
+      readonly id: number;
+      readonly challenge: Uint8Array;
+      readonly response: Uint8Array;
+    }
+  | {
+      readonly method: 'mschapv2';
+      readonly user: string;
+      readonly id: number;
+      readonly authenticatorChallenge: Uint8Array;
+      readonly peerChallenge: Uint8Array;
+      readonly ntResponse: Uint8Array;
+    };
+
+export type AuthResult =
+  | {
+      readonly ok: true;
+      readonly user: string;
+      /** MS-CHAPv2: `S=<40 hex>` is built from these 20 octets (RFC 2759 §5). */
+      readonly authenticatorResponse?: Uint8Array;
+      readonly address: string;
+      readonly dns: readonly string[];
+      readonly nbns: readonly string[];
+    }
+  | {
+      readonly ok: false;
+      /** RFC 2759 §6: 646 hours, 647 disabled, 648 expired, 649 no dial-in, 691 authentication failure. */
+      readonly code: 646 | 647 | 648 | 649 | 691;
+      /** The peer may try again on this link (MS-CHAPv2 R=1). */
+      readonly retry: boolean;
+      readonly message: string;
+    };
+
+export interface LinkConfig {
+  /** Our end's address in IPCP. */
+  readonly localAddress: string;
+  /** MRU we announce: what we accept to receive. */
+  readonly mru: number;
+  /** In order of preference; never empty. */
+  readonly auth: readonly AuthMethod[];
+  /** Name sent in CHAP Challenges. */
+  readonly name: string;
+  readonly echoIntervalMs: number;
+  readonly echoFailures: number;
+  /** Whole time allowed from lower-up to up. */
+  readonly setupTimeoutMs: number;
+  /** MS-CHAPv2 tries on one link. */
+  readonly authTries: number;
+  readonly random: Random;
+}
