@@ -1,0 +1,135 @@
+/** Who is connected: mark <-> tunnel <-> session <-> user <-> address. Tables only; src/daemon/connections.ts decides. */
+import type { LocalSessionId, LocalTunnelId, Path, SessionIds, TunnelPeer } from '../proto/l2tp/events.js';
+import type { LinkIn } from '../proto/ppp/events.js';
+import type { Driven } from './drive.js';
+
+export interface Tunnel {
+  readonly id: LocalTunnelId;
+  readonly peer: TunnelPeer;
+  path: Path;
+  readonly sessions: Map<LocalSessionId, Session>;
+  readonly since: number;
+  /** StopCCN is on its way in one direction or the other. */
+  closing: boolean;
+  /** Cancels the timer that closes a tunnel without sessions. */
+  cancelEmpty?: () => void;
+}
+
+export interface Session {
+  readonly ids: SessionIds;
+  readonly tunnel: Tunnel;
+  /** Monotonic ms of the ICRQ. */
+  readonly since: number;
+  /** Absent until ICCN. */
+  link?: Driven<LinkIn>;
+  /** One frame that came before ICCN (design: "an early LCP frame is held"). */
+  early?: Uint8Array;
+  mtu: number;
+  user?: string;
+  address?: string;
+  /** Monotonic ms of IPCP up. */
+  upAt?: number;
+  /** Wall clock of IPCP up, ISO 8601, for people. */
+  upSince?: string;
+  /** Why it ends, first cause wins. */
+  endReason?: string;
+  endHint?: string;
+  cancelTimers: (() => void)[];
+}
+
+const key = (tunnelId: number, sessionId: number): number => tunnelId * 0x10000 + sessionId;
+
+export class Registry {
+  readonly #tunnels = new Map<LocalTunnelId, Tunnel>();
+  readonly #byMark = new Map<number, Set<Tunnel>>();
+  readonly #sessions = new Map<number, Session>();
+  readonly #byUser = new Map<string, Set<Session>>();
+  readonly #byAddress = new Map<string, Session>();
+
+  addTunnel(tunnel: Tunnel): void {
+    this.#tunnels.set(tunnel.id, tunnel);
+    add(this.#byMark, tunnel.path.mark, tunnel);
+  }
+
+  /** The tunnel's sessions must have been removed before. */
+  removeTunnel(tunnel: Tunnel): void {
+    this.#tunnels.delete(tunnel.id);
+    remove(this.#byMark, tunnel.path.mark, tunnel);
+  }
+
+  tunnel(id: LocalTunnelId): Tunnel | undefined {
+    return this.#tunnels.get(id);
+  }
+
+  tunnelsOfMark(mark: number): readonly Tunnel[] {
+    return [...(this.#byMark.get(mark) ?? [])];
+  }
+
+  tunnels(): IterableIterator<Tunnel> {
+    return this.#tunnels.values();
+  }
+
+  addSession(session: Session): void {
+    this.#sessions.set(key(session.ids.tunnelId, session.ids.sessionId), session);
+    session.tunnel.sessions.set(session.ids.sessionId, session);
+  }
+
+  removeSession(session: Session): void {
+    this.#sessions.delete(key(session.ids.tunnelId, session.ids.sessionId));
+    session.tunnel.sessions.delete(session.ids.sessionId);
+    if (session.user !== undefined) remove(this.#byUser, session.user, session);
+    if (session.address !== undefined && this.#byAddress.get(session.address) === session) {
+      this.#byAddress.delete(session.address);
+    }
+  }
+
+  session(tunnelId: number, sessionId: number): Session | undefined {
+    return this.#sessions.get(key(tunnelId, sessionId));
+  }
+
+  sessions(): IterableIterator<Session> {
+    return this.#sessions.values();
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** The session has authenticated: known by user and address from now on. */
+  identify(session: Session, user: string, address: string): void {
+    session.user = user;
+    session.address = address;
+    add(this.#byUser, user, session);
+    this.#byAddress.set(address, session);
+  }
+
+  sessionsOfUser(user: string): readonly Session[] {
+    return [...(this.#byUser.get(user) ?? [])];
+  }
+
+  /** By user name, inner address, session id (`tunnel/session` or `session`) or client address. */
+  find(target: string): readonly Session[] {
+    const byUser = this.#byUser.get(target);
+    if (byUser !== undefined) return [...byUser];
+    const byAddress = this.#byAddress.get(target);
+    if (byAddress !== undefined) return [byAddress];
+    return [...this.#sessions.values()].filter(
+      (s) =>
+        s.tunnel.path.remote === target ||
+        `${s.ids.tunnelId}/${s.ids.sessionId}` === target ||
+        String(s.ids.sessionId) === target,
+    );
+  }
+}
+
+const add = <K, V>(map: Map<K, Set<V>>, k: K, v: V): void => {
+  const set = map.get(k);
+  if (set === undefined) map.set(k, new Set([v]));
+  else set.add(v);
+};
+
+const remove = <K, V>(map: Map<K, Set<V>>, k: K, v: V): void => {
+  const set = map.get(k);
+  set?.delete(v);
+  if (set?.size === 0) map.delete(k);
+};
