@@ -1,0 +1,176 @@
+/** Checks between settings: addresses that must not meet, limits that contradict each other, choices worth a warning. */
+import type { NetworkInterfaceInfo } from 'node:os';
+import { type Ipv4Range, inRange, ipv4ToNumber, numberToIpv4, overlap } from '../proto/aaa/address.js';
+import type { Config, OriginOf } from './config.js';
+import type { PoolRange } from './config-format.js';
+import type { Settings } from './config-schema.js';
+import { ConfigError, show } from './errors.js';
+
+/** pool.gateway, or what `auto` stands for. @throws ConfigError when it cannot be the gateway of this pool */
+export function gatewayOf(pool: Settings['pool'], origin: OriginOf): string {
+  const [head] = pool.ipv4;
+  if (pool.gateway === 'auto') {
+    const n = head!.network ? head!.first + 1 : head!.first - 1;
+    const taken = pool.ipv4.some((r) => !r.network && inRange(n, r));
+    if (!head!.network && (taken || (n & 0xff) === 0 || (n & 0xff) === 0xff))
+      throw new ConfigError(
+        origin('pool.gateway'),
+        'pool.gateway',
+        `auto finds no address before ${showRange(head!)}`,
+        'an IPv4 address outside the ranges of pool.ipv4',
+      );
+    return numberToIpv4(n);
+  }
+  const gateway = ipv4ToNumber(pool.gateway)!;
+  const inside = pool.ipv4.find((r) => (r.network ? gateway === r.first || gateway === r.last : inRange(gateway, r)));
+  if (inside !== undefined)
+    throw new ConfigError(
+      origin('pool.gateway'),
+      'pool.gateway',
+      `${pool.gateway} ${inside.network ? 'is the first or last address of' : 'lies inside the range'} ${showRange(inside)} of pool.ipv4`,
+      inside.network ? 'another address of the network' : 'an address outside the ranges',
+    );
+  return pool.gateway;
+}
+
+/** @throws ConfigError for the first contradiction */
+export function checkConfig(config: Config): void {
+  const { pool, routes, limits, listen, origin } = config;
+  pool.ranges.forEach((a, i) => {
+    const clash = pool.ranges.findIndex((b, j) => j < i && overlap(a, b));
+    if (clash !== -1)
+      throw new ConfigError(
+        origin('pool.ipv4', [i]),
+        'pool.ipv4',
+        `${showRange(a)} overlaps ${showRange(pool.ranges[clash]!)}`,
+        'ranges that do not overlap',
+      );
+  });
+  for (const [i, route] of routes.entries()) {
+    const network = ipv4Network(route);
+    if (network === undefined)
+      throw new ConfigError(origin('routes', [i]), `routes[${i}]`, `${route} is not IPv4`, 'IPv4 networks');
+    // A network around the pool is fine: the pool's own route is more specific.
+    const clash = pool.ranges.find((r) => overlap(r, network) && !(network.first <= r.first && r.last <= network.last));
+    if (clash !== undefined)
+      throw new ConfigError(
+        origin('routes', [i]),
+        `routes[${i}]`,
+        `${route} overlaps ${showRange(clash)} of pool.ipv4`,
+        'networks outside the pool, or around all of it',
+      );
+  }
+  if (listen.addresses !== 'auto') refuseInPool(config, listen.addresses);
+  if (limits.halfOpenPerAddress > limits.halfOpen)
+    throw new ConfigError(
+      origin('limits.half_open_per_address'),
+      'limits.half_open_per_address',
+      `${limits.halfOpenPerAddress} is more than limits.half_open`,
+      `at most ${limits.halfOpen}`,
+    );
+}
+
+/**
+ * The addresses to serve: those configured, or with `auto` every global one of the host (pass `os.networkInterfaces()`).
+ * @throws ConfigError when there is none, a configured one is not the host's, or the pool meets the host's own networks
+ */
+export function listenAddresses(config: Config, interfaces: Interfaces): readonly string[] {
+  const refuse = (problem: string, allowed: string): never => {
+    throw new ConfigError(config.origin('listen.addresses'), 'listen.addresses', problem, allowed);
+  };
+  const { addresses } = config.listen;
+  // Our own TUN device carries pool.gateway: after a crash it may still be there.
+  const own = globalAddresses(interfaces).filter((a) => a.address !== config.pool.gateway);
+  const names = [...new Set(own.map((a) => a.address))].sort();
+  if (addresses === 'auto' && names.length === 0)
+    refuse('auto finds no address on this host', 'a host with an address besides loopback, or a list');
+  const foreign = addresses === 'auto' ? undefined : addresses.find((a) => !names.includes(a));
+  if (foreign !== undefined) refuse(`${foreign} is not an address of this host`, `auto, or any of ${names.join(', ')}`);
+  refuseInPool(config, names);
+  if (!config.reachability.proxyArp) refuseConnected(config, own);
+  return addresses === 'auto' ? names : addresses;
+}
+
+export type Interfaces = NodeJS.Dict<NetworkInterfaceInfo[]>;
+
+/** Every address of the host that others can reach, with its interface. */
+export const globalAddresses = (interfaces: Interfaces): (NetworkInterfaceInfo & { readonly on: string })[] =>
+  Object.entries(interfaces)
+    .flatMap(([on, infos]) => (infos ?? []).map((info) => ({ ...info, on })))
+    .filter((a) => !a.internal && !isLinkLocal(a.address));
+
+function refuseInPool(config: Config, addresses: readonly string[]): void {
+  for (const address of addresses) {
+    const n = ipv4ToNumber(address);
+    const range = n === undefined ? undefined : config.pool.ranges.find((r) => inRange(n, r));
+    if (range !== undefined && address !== config.pool.gateway)
+      throw new ConfigError(
+        config.origin('pool.ipv4'),
+        'pool.ipv4',
+        `${showRange(range)} contains ${address}, where this host listens`,
+        'addresses the host does not have',
+      );
+  }
+}
+
+/** Hosts of a connected network would look for a client on their own wire. */
+function refuseConnected(config: Config, own: ReturnType<typeof globalAddresses>): void {
+  for (const { cidr, on } of own) {
+    const network = cidr === null ? undefined : ipv4Network(cidr);
+    const range = network && config.pool.ranges.find((r) => overlap(r, network));
+    if (range !== undefined)
+      throw new ConfigError(
+        config.origin('pool.ipv4'),
+        'pool.ipv4',
+        `${showRange(range)} overlaps ${showRange({ ...network!, network: true })}, where ${on} is`,
+        'addresses of no connected network, or part of one with reachability.proxy_arp: true',
+      );
+  }
+}
+
+/** What the pool must never hand out, beside fixed addresses. */
+export function excludedAddresses({ pool }: Config): string[] {
+  const edges = pool.ranges.filter((r) => r.network).flatMap((r) => [r.first, r.last].map(numberToIpv4));
+  return [...new Set([pool.gateway, ...edges])];
+}
+
+/** Choices that work but deserve a line in the log at each start. */
+export function configWarnings(config: Config): { event: string; hint: string }[] {
+  const warnings: { event: string; hint: string }[] = [];
+  const warn = (event: string, hint: string) => warnings.push({ event, hint });
+  if (config.ike.legacy)
+    warn(
+      'config.legacy-crypto',
+      'ike.legacy accepts MODP-1024, which a strong attacker can break: switch it off when no client needs it',
+    );
+  if (config.ppp.auth.includes('pap'))
+    warn('config.pap', 'ppp.auth allows pap: the gateway sees passwords in clear inside the tunnel');
+  for (const psk of [config.ike.psk, ...config.ike.pskRanges.map((r) => r.psk)])
+    if (psk.reveal().length < STRONG_PSK)
+      warn(
+        'config.short-psk',
+        `a pre-shared key has fewer than ${STRONG_PSK} characters: whoever records one handshake can guess it offline`,
+      );
+  return warnings;
+}
+
+/** The range of the IPv4 network an `address/length` lies in; undefined for IPv6. */
+export function ipv4Network(cidr: string): Ipv4Range | undefined {
+  const [address = '', bits] = cidr.split('/');
+  const n = ipv4ToNumber(address);
+  if (n === undefined) return undefined;
+  const size = 2 ** (32 - Number(bits));
+  const first = Math.floor(n / size) * size;
+  return { first, last: first + size - 1 };
+}
+
+const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe[89ab][0-9a-f]:)/i.test(address);
+
+const showRange = (r: PoolRange): string =>
+  show(
+    r.network
+      ? `${numberToIpv4(r.first)}/${32 - Math.log2(r.last - r.first + 1)}`
+      : `${numberToIpv4(r.first)}-${numberToIpv4(r.last)}`,
+  );
+
+/* Implementation */ const STRONG_PSK = 20;

@@ -1,0 +1,208 @@
+/**
+ * Every setting there is: documentation, format, default and environment variable. The convict schema made from it is the
+ * sole source of defaults, of docs/config.md and of the type `Settings`. Keys are as in lockstep.yaml.
+ */
+import * as f from './config-format.js';
+
+/** One setting. A null default means "not set" or "derived", as its `doc` says. */
+export interface Leaf<T> {
+  readonly doc: string;
+  readonly format: f.Format<T>;
+  readonly default: unknown;
+  /** How the docs print a default that is not a plain value. */
+  readonly shown?: string;
+}
+
+const leaf = <T>(doc: string, format: f.Format<T>, value: unknown, shown?: string): Leaf<T> => ({
+  doc,
+  format,
+  default: value,
+  ...(shown === undefined ? {} : { shown }),
+});
+
+/** strongSwan's spelling: `aes256-sha256-modp2048`. */
+const proposal = f.text('a proposal in strongSwan notation such as aes256-sha1-modp2048', /^[a-z0-9_]+(-[a-z0-9_]+)+$/);
+
+export const SCHEMA = {
+  listen: {
+    addresses: leaf(
+      'Addresses that serve IKE (UDP 500 and 4500) and L2TP (UDP 1701, always). `auto`: every global address the host has when the daemon starts.',
+      f.wordOr('auto', f.list(f.ip('any'), { min: 1, max: 64 })),
+      'auto',
+    ),
+  },
+  ike: {
+    psk_file: leaf(
+      'File with the pre-shared key, nothing else, mode 0600. Changing it needs a restart.',
+      f.path,
+      'psk',
+    ),
+    psk_ranges: leaf(
+      'Other keys for clients that come from certain networks: a list of `{peers: [network, ...], psk_file: path}`. IKEv1 chooses the key by address, before it knows who asks.',
+      f.list(f.record({ peers: f.list(f.cidr, { min: 1, max: 256 }), psk_file: f.path })),
+      [],
+    ),
+    legacy: leaf(
+      'Also accept MODP-1024 key exchange, which old Apple, Android, TP-Link and RouterOS clients need. Weak: a warning at each start.',
+      f.bool,
+      false,
+    ),
+    proposals: leaf(
+      'IKE proposals instead of the built-in list, best first, in strongSwan notation.',
+      f.wordOr('auto', f.list(proposal, { min: 1 })),
+      'auto',
+    ),
+    esp_proposals: leaf(
+      'ESP proposals instead of the built-in list, best first, in strongSwan notation.',
+      f.wordOr('auto', f.list(proposal, { min: 1 })),
+      'auto',
+    ),
+    dpd_delay: leaf(
+      'Silence after which IKE asks a peer whether it lives.',
+      f.duration('1s', '1h', 'never ask'),
+      '30s',
+    ),
+    ike_lifetime: leaf(
+      'After this we renew an IKE SA ourselves. Above every known client, so that the client renews it.',
+      f.duration('60s', '7d', 'never'),
+      '25h',
+    ),
+    child_lifetime: leaf(
+      'After this we renew an ESP SA ourselves. Above every known client, so that the client renews it.',
+      f.duration('60s', '7d', 'never'),
+      '9h',
+    ),
+    charon: leaf(
+      '`spawn`: lockstepd starts and supervises its own charon. `external`: another service does (lockstep-ike.service).',
+      f.oneOf('spawn', 'external'),
+      'spawn',
+    ),
+    vici: leaf("charon's VICI socket.", f.optional(f.socketPath), null, '`<run_dir>/charon.vici`'),
+  },
+  pool: {
+    ipv4: leaf(
+      'Addresses for clients: ranges or networks. Of a network, the first, the last and the gateway are not handed out.',
+      f.list(f.poolRange, { min: 1, max: 64 }),
+      ['10.99.0.0/24'],
+    ),
+    gateway: leaf(
+      "The gateway's address inside the tunnels. `auto`: the first address of the pool's network, or the one before the pool's first range.",
+      f.wordOr('auto', f.ip(4)),
+      'auto',
+    ),
+  },
+  dns: leaf('DNS servers told to clients (the protocol has room for two).', f.list(f.ip(4), { max: 2 }), []),
+  nbns: leaf('NetBIOS name servers told to clients (two at most).', f.list(f.ip(4), { max: 2 }), []),
+  routes: leaf(
+    'IPv4 networks behind the gateway that clients may reach. Empty: any.',
+    f.list(f.cidr, { max: 256 }),
+    [],
+  ),
+  ppp: {
+    auth: leaf(
+      'Authentication methods, preferred first. `chap-md5` and `pap` need cleartext passwords in the users file.',
+      f.list(f.oneOf('mschapv2', 'chap-md5', 'pap'), { min: 1, max: 3 }),
+      ['mschapv2'],
+    ),
+    mtu: leaf(
+      'Largest IP packet inside a tunnel. `auto`: computed per client from its ESP cipher and NAT traversal.',
+      f.wordOr('auto', f.int(576, 1_500)),
+      'auto',
+    ),
+    echo_interval: leaf('Silence after which an LCP Echo-Request is sent.', f.duration('1s', '1h', 'none'), '30s'),
+    echo_failures: leaf('Unanswered echoes after which a session is over.', f.int(1, 100), 4),
+    setup_timeout: leaf('Time a client has from the first LCP packet to an address.', f.duration('5s', '10m'), '60s'),
+    auth_tries: leaf('Passwords a client may try on one connection.', f.int(1, 10), 3),
+  },
+  l2tp: {
+    host_name: leaf(
+      'Host Name AVP and the name in CHAP challenges.',
+      f.text('1 to 64 letters, digits, dots, hyphens', /^[A-Za-z0-9.-]{1,64}$/),
+      'lockstep',
+    ),
+    hello_interval: leaf('Silence after which a HELLO is sent (RFC 2661 §5.5).', f.duration('1s', '1h'), '60s'),
+    receive_window: leaf('Receive Window Size we announce (RFC 2661 §4.4.3).', f.int(1, 1_024), 16),
+    close_timeout: leaf('Longest wait for the acknowledgement of our StopCCN.', f.duration('1s', '31s'), '5s'),
+    secret_file: leaf(
+      'File with a tunnel secret (RFC 2661 §5.1.1), mode 0600. Native clients have none: leave unset for them.',
+      f.optional(f.path),
+      null,
+      'not set',
+    ),
+  },
+  limits: {
+    tunnels: leaf('Tunnels at one time.', f.int(1, 65_535), 10_000),
+    sessions: leaf('Sessions at one time.', f.int(1, 65_535), 10_000),
+    half_open: leaf('Tunnels that have not finished their set-up.', f.int(1, 65_535), 1_024),
+    half_open_per_address: leaf(
+      'The same from one public address, which may hide a whole office.',
+      f.int(1, 65_535),
+      64,
+    ),
+    sessions_per_user: leaf('Sessions one user may have at one time.', f.int(0, 65_535, ', 0 = any number'), 4),
+    idle_timeout: leaf('A session without traffic ends after this.', f.duration('10s', '7d', 'never'), 0),
+    session_timeout: leaf('Any session ends after this.', f.duration('10s', '365d', 'never'), 0),
+  },
+  reachability: {
+    nat: leaf(
+      '`auto`: clients reach networks that do not know the pool through the address of the outgoing interface. `off`: routing is your work.',
+      f.oneOf('auto', 'off'),
+      'auto',
+    ),
+    proxy_arp: leaf('Answer ARP for clients, when the pool lies inside the network behind the gateway.', f.bool, false),
+    ip_forward: leaf('Switch IPv4 forwarding on while running.', f.bool, true),
+    accept: leaf(
+      'Install accept rules for UDP 500 and 4500, ESP and IPsec-protected UDP 1701 in our own table.',
+      f.bool,
+      true,
+    ),
+    interface: leaf(
+      'The interface behind which the inside lies: proxy ARP and NAT are limited to it.',
+      f.optional(f.text('an interface name of 1 to 15 characters', /^[^\s/:\p{Cc}]{1,15}$/u)),
+      null,
+      'any',
+    ),
+  },
+  users_file: leaf('The local users, mode 0600.', f.path, 'users.yaml'),
+  run_dir: leaf('Sockets and the private charon configuration; gone after a reboot.', f.path, '/run/lockstep'),
+  state_dir: leaf('What must survive a restart.', f.path, '/var/lib/lockstep'),
+  control: {
+    socket: leaf(
+      'The socket the `lockstep` command talks to.',
+      f.optional(f.socketPath),
+      null,
+      '`<run_dir>/control.sock`',
+    ),
+  },
+  log: {
+    level: leaf('The least important events to log.', f.oneOf('error', 'warn', 'info', 'debug'), 'info'),
+    format: leaf(
+      '`pretty` for people, `json` for machines: one line per event either way.',
+      f.oneOf('pretty', 'json'),
+      'pretty',
+    ),
+  },
+} as const;
+
+/** hello_interval -> helloInterval, in types and at run time. */
+type Camel<S extends string> = S extends `${infer A}_${infer B}` ? `${A}${Capitalize<Camel<B>>}` : S;
+export const camel = (s: string): string => s.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase());
+
+type Values<S> = {
+  readonly [K in keyof S as Camel<K & string>]: S[K] extends Leaf<infer T> ? T : Values<S[K]>;
+};
+
+/** All settings as parsed, before paths are resolved and secrets read. Durations are in milliseconds. */
+export type Settings = Values<typeof SCHEMA>;
+
+export const isLeaf = (node: object): node is Leaf<unknown> => 'format' in node && typeof node.format === 'function';
+
+/** The environment variable of a setting: `ppp.mtu` is LOCKSTEP_PPP_MTU. */
+export const envName = (key: string): string => `LOCKSTEP_${key.replaceAll('.', '_').toUpperCase()}`;
+
+/** Every setting with its dotted key, in the order of the schema. */
+export function leaves(node: object = SCHEMA, prefix = ''): [key: string, leaf: Leaf<unknown>][] {
+  return Object.entries(node).flatMap(([name, child]: [string, object]): [string, Leaf<unknown>][] =>
+    isLeaf(child) ? [[`${prefix}${name}`, child]] : leaves(child, `${prefix}${name}.`),
+  );
+}

@@ -1,0 +1,199 @@
+/**
+ * The local users: users.yaml -> UserStore. A store never changes; a reload loads a new one, and a file with a mistake
+ * leaves the old one in force. RFC 2759 §8.3 (NT hash), RFC 1994 and RFC 1334 (which need the cleartext).
+ */
+import md4 from 'js-md4';
+import { ipv4ToNumber } from '../proto/aaa/address.js';
+import type { Config } from './config.js';
+import { excludedAddresses } from './config-check.js';
+import { ip, NotAllowed } from './config-format.js';
+import { parseYaml, type YamlFile } from './config-yaml.js';
+import { ConfigError, nearest, type Origin } from './errors.js';
+import { Secret } from './secret.js';
+import { readSecretFile } from './secret-file.js';
+
+export interface User {
+  /** As written in the file, whatever spelling the client used. */
+  readonly name: string;
+  /** Cleartext; absent when the file has only the NT hash. */
+  readonly password?: Secret;
+  /** MD4 of the UTF-16LE password, 16 octets (RFC 2759 §8.3). */
+  readonly ntHash: Secret<Uint8Array>;
+  /** Always this IPv4 address. */
+  readonly address?: string;
+  readonly disabled: boolean;
+}
+
+export class UserStore {
+  readonly file: string;
+  readonly #users: ReadonlyMap<string, User>;
+  readonly #origins: ReadonlyMap<string, Origin>;
+
+  private constructor(file: string, users: ReadonlyMap<string, User>, origins: ReadonlyMap<string, Origin>) {
+    this.file = file;
+    this.#users = users;
+    this.#origins = origins;
+  }
+
+  /** @throws ConfigError: unreadable, readable by others, not YAML, or a user that makes no sense */
+  static load(path: string): UserStore {
+    const file = readSecretFile(path, MAX_USERS_FILE);
+    if (!file.ok)
+      throw new ConfigError({ file: path }, undefined, file.problem, 'a file with mode 0600, of at most 16 MiB');
+    return UserStore.parse(path, file.text);
+  }
+
+  /** The same from a text; `path` is for errors only. @throws ConfigError */
+  static parse(path: string, text: string): UserStore {
+    const yaml = parseYaml(path, text);
+    for (const key of Object.keys(yaml.value))
+      if (key !== 'users') throw new ConfigError(origin(yaml, [key]), key, 'is an unknown key', 'users');
+    const entries = yaml.value.users ?? {};
+    if (typeof entries !== 'object' || Array.isArray(entries))
+      throw new ConfigError(
+        origin(yaml, ['users']),
+        'users',
+        'is not a mapping',
+        'a line `name: {password: ...}` per user',
+      );
+    const users = new Map<string, User>();
+    const origins = new Map<string, Origin>();
+    const addresses = new Map<string, string>();
+    for (const [name, entry] of Object.entries(entries)) {
+      const user = parseUser(yaml, name, entry);
+      const twin = user.address === undefined ? undefined : addresses.get(user.address);
+      if (twin !== undefined)
+        throw new ConfigError(
+          origin(yaml, ['users', name, 'address']),
+          `users.${name}.address`,
+          `${user.address} already belongs to ${twin}`,
+          'an address of its own',
+        );
+      if (user.address !== undefined) addresses.set(user.address, name);
+      users.set(name, user);
+      origins.set(name, origin(yaml, ['users', name, 'address']));
+    }
+    return new UserStore(path, users, origins);
+  }
+
+  get size(): number {
+    return this.#users.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<User> {
+    return this.#users.values();
+  }
+
+  /**
+   * The user a client means: the exact name first; else what follows the backslash of `DOMAIN\user` (Windows sends its
+   * machine name) or precedes the last `@` of `user@realm`.
+   */
+  find(name: string): User | undefined {
+    const exact = this.#users.get(name);
+    if (exact !== undefined) return exact;
+    const backslash = name.indexOf('\\');
+    if (backslash !== -1) return this.#users.get(name.slice(backslash + 1));
+    const at = name.lastIndexOf('@');
+    return at === -1 ? undefined : this.#users.get(name.slice(0, at));
+  }
+
+  /** user -> fixed address, as AddressPool takes them. */
+  *fixedAddresses(): IterableIterator<[user: string, address: string]> {
+    for (const { name, address } of this) if (address !== undefined) yield [name, address];
+  }
+
+  /** Fixed addresses must not be ours. @throws ConfigError naming the line of the users file */
+  check(config: Config, listen: readonly string[] = []): void {
+    const taken = new Set([...excludedAddresses(config), ...listen]);
+    for (const [name, address] of this.fixedAddresses())
+      if (taken.has(address))
+        throw new ConfigError(
+          this.#origins.get(name)!,
+          `users.${name}.address`,
+          `${address} is ${address === config.pool.gateway ? 'pool.gateway' : 'reserved'}`,
+          'an address that is neither the gateway, nor where this host listens, nor the first or last of a pool network',
+        );
+  }
+}
+
+/** Why this user cannot use this method, or undefined when nothing is in the way: for the log, not for the client. */
+export function methodProblem(user: User, method: 'mschapv2' | 'chap-md5' | 'pap'): string | undefined {
+  // PAP hands us the cleartext, which can be compared by its NT hash; CHAP-MD5 hashes a cleartext we must know.
+  if (method === 'chap-md5' && user.password === undefined)
+    return 'chap-md5 needs the cleartext password, and users.yaml has only nt_hash for this user';
+  return user.disabled ? 'the user is disabled in users.yaml' : undefined;
+}
+
+/** RFC 2759 §8.3 NtPasswordHash: MD4 over the password in UTF-16LE. */
+export const ntHash = (password: string): Uint8Array =>
+  new Uint8Array(md4.arrayBuffer(Buffer.from(password, 'utf16le')));
+
+function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
+  const path = ['users', name];
+  const fail = (key: string | undefined, problem: string, allowed: string): never => {
+    const at = key === undefined ? path : [...path, key];
+    throw new ConfigError(origin(yaml, at), at.join('.'), problem, allowed);
+  };
+  if (name === '' || Buffer.byteLength(name) > 256 || /\p{Cc}/u.test(name))
+    fail(undefined, 'is not a user name', '1 to 256 bytes without control characters');
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry))
+    return fail(
+      undefined,
+      'is not a mapping',
+      `{password: ...} or {nt_hash: ...}, with ${KEYS.slice(2).join(' and ')} if wanted`,
+    );
+
+  const fields = entry as Record<string, unknown>;
+  for (const key of Object.keys(fields)) {
+    const meant = nearest(key, KEYS);
+    if (!KEYS.includes(key))
+      fail(key, 'is an unknown key', KEYS.join(', ') + (meant === undefined ? '' : ` (did you mean ${meant}?)`));
+  }
+  const { password, nt_hash, address, disabled = false } = fields;
+  if ((password === undefined) === (nt_hash === undefined))
+    fail(undefined, password === undefined ? 'has no password' : 'has two passwords', 'either password or nt_hash');
+  if (password !== undefined && (typeof password !== 'string' || password === '' || password.length > 256))
+    fail(
+      'password',
+      'the value (not shown) is not a text',
+      'a text of 1 to 256 characters; quote it when it looks like a number',
+    );
+  // YAML reads 32 decimal digits as a number: ask for quotes rather than guess.
+  if (nt_hash !== undefined && (typeof nt_hash !== 'string' || !/^[0-9a-fA-F]{32}$/.test(nt_hash)))
+    fail('nt_hash', 'the value (not shown) is not an NT hash', '32 hexadecimal digits in quotes');
+  if (typeof disabled !== 'boolean') fail('disabled', 'the value is not a truth value', 'true or false');
+
+  const clear = password as string | undefined;
+  return {
+    name,
+    ...(clear === undefined ? {} : { password: new Secret(clear) }),
+    ntHash: new Secret<Uint8Array>(
+      clear === undefined ? Uint8Array.from(Buffer.from(nt_hash as string, 'hex')) : ntHash(clear),
+    ),
+    ...(address === undefined
+      ? {}
+      : { address: parseAddress(address, (problem, allowed) => fail('address', problem, allowed)) }),
+    disabled: disabled as boolean,
+  };
+}
+
+function parseAddress(raw: unknown, fail: (problem: string, allowed: string) => never): string {
+  try {
+    const address = ip(4)(raw);
+    const last = ipv4ToNumber(address)! & 0xff;
+    return last === 0xff || last === 0
+      ? fail(`${address} looks like a network or broadcast address`, ip(4).allowed)
+      : address;
+  } catch (e) {
+    if (e instanceof NotAllowed) return fail(`${String(raw)} is not allowed`, e.allowed);
+    throw e;
+  }
+}
+
+function origin(yaml: YamlFile, path: readonly string[]): Origin {
+  const line = yaml.line(path);
+  return line === undefined ? { file: yaml.file } : { file: yaml.file, line };
+}
+
+const KEYS = ['password', 'nt_hash', 'address', 'disabled'];
+/* Implementation */ const MAX_USERS_FILE = 16 * 1024 * 1024;

@@ -1,0 +1,326 @@
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { type Config, loadConfig } from '../../src/daemon/config.js';
+import { configWarnings, excludedAddresses, listenAddresses } from '../../src/daemon/config-check.js';
+import { envName, leaves } from '../../src/daemon/config-schema.js';
+import { ConfigError } from '../../src/daemon/errors.js';
+import { numberToIpv4 } from '../../src/proto/aaa/address.js';
+
+/** A directory with a key and the given lockstep.yaml. */
+function write(test: { testdir(d: Record<string, string>): string }, yaml: string): string {
+  const dir = test.testdir({ 'lockstep.yaml': yaml, psk: 'a-key-of-more-than-20-characters\n' });
+  chmodSync(join(dir, 'psk'), 0o600);
+  return join(dir, 'lockstep.yaml');
+}
+
+function mistake(f: () => unknown): ConfigError {
+  try {
+    f();
+  } catch (e) {
+    if (e instanceof ConfigError) return e;
+    throw e;
+  }
+  throw new Error('nothing was refused');
+}
+
+t.test('an empty file is a complete configuration', async (t) => {
+  const path = write(t, '');
+  const config = loadConfig(path, {});
+  t.match(config, {
+    listen: { addresses: 'auto' },
+    ike: { pskRanges: [], legacy: false, proposals: 'auto', charon: 'spawn', vici: '/run/lockstep/charon.vici' },
+    pool: { gateway: '10.99.0.1' },
+    ppp: { auth: ['mschapv2'], mtu: 'auto', echoInterval: 30_000, setupTimeout: 60_000 },
+    l2tp: { helloInterval: 60_000, closeTimeout: 5_000, secret: null },
+    limits: { idleTimeout: 0, sessionTimeout: 0 },
+    reachability: { nat: 'auto', proxyArp: false, ipForward: true, accept: true, interface: null },
+    control: { socket: '/run/lockstep/control.sock' },
+    usersFile: join(path, '../users.yaml'),
+    stateDir: '/var/lib/lockstep',
+    log: { level: 'info', format: 'pretty' },
+  });
+  t.equal(config.ike.psk.reveal(), 'a-key-of-more-than-20-characters', 'without the line end');
+  t.strictSame(excludedAddresses(config), ['10.99.0.1', '10.99.0.0', '10.99.0.255']);
+  t.strictSame(configWarnings(config), []);
+});
+
+t.test('every default is a value its own format accepts, and has a documented key', async (t) => {
+  for (const [key, leaf] of leaves()) {
+    t.doesNotThrow(() => leaf.format(leaf.default), key);
+    t.match(leaf.doc, /\.$/, `${key} has a sentence`);
+  }
+});
+
+t.test('values: YAML spelling in, typed value out', async (t) => {
+  const rows: [yaml: string, get: (c: Config) => unknown, want: unknown][] = [
+    ['ppp: {echo_interval: 90}', (c) => c.ppp.echoInterval, 90_000],
+    ['ppp: {echo_interval: 1.5}', (c) => c.ppp.echoInterval, 1_500],
+    ['ppp: {echo_interval: 2500ms}', (c) => c.ppp.echoInterval, 2_500],
+    ['ppp: {echo_interval: 0}', (c) => c.ppp.echoInterval, 0],
+    ['limits: {session_timeout: 8h}', (c) => c.limits.sessionTimeout, 28_800_000],
+    ['limits: {session_timeout: 2d}', (c) => c.limits.sessionTimeout, 172_800_000],
+    ['ppp: {mtu: 1280}', (c) => c.ppp.mtu, 1_280],
+    ['ppp: {auth: [chap-md5, pap]}', (c) => c.ppp.auth, ['chap-md5', 'pap']],
+    ['reachability: {nat: off}', (c) => c.reachability.nat, 'off'],
+    ['listen: {addresses: [192.0.2.1, "2001:DB8::0:1"]}', (c) => c.listen.addresses, ['192.0.2.1', '2001:db8::1']],
+    ['listen: {addresses: 192.0.2.1}', (c) => c.listen.addresses, ['192.0.2.1']],
+    ['dns:', (c) => c.dns, []],
+    ['ppp:', (c) => c.ppp.auth, ['mschapv2']],
+    ['routes: [10.0.0.0/8, 192.0.2.7]', (c) => c.routes, ['10.0.0.0/8', '192.0.2.7/32']],
+    ['routes: [0.0.0.0/0]', (c) => c.routes, ['0.0.0.0/0']],
+    ['pool: {ipv4: 10.9.0.10-10.9.0.20}', (c) => c.pool.gateway, '10.9.0.9'],
+    ['pool: {ipv4: 10.9.0.0/16}', (c) => c.pool.gateway, '10.9.0.1'],
+    ['pool: {ipv4: 10.9.0.0/16, gateway: 10.9.8.7}', (c) => c.pool.gateway, '10.9.8.7'],
+    ['pool: {ipv4: 10.9.0.0/16, gateway: 192.0.2.1}', (c) => c.pool.gateway, '192.0.2.1'],
+    [
+      'pool: {ipv4: [10.9.0.0/24, 10.8.0.4 - 10.8.0.9]}',
+      (c) => c.pool.ranges.map((r) => numberToIpv4(r.last)),
+      ['10.9.0.255', '10.8.0.9'],
+    ],
+    ['run_dir: /tmp/x', (c) => [c.ike.vici, c.control.socket], ['/tmp/x/charon.vici', '/tmp/x/control.sock']],
+    ['ike: {proposals: [aes256-sha1-modp2048]}', (c) => c.ike.proposals, ['aes256-sha1-modp2048']],
+  ];
+  for (const [yaml, get, want] of rows) t.strictSame(get(loadConfig(write(t, yaml), {})), want, yaml);
+});
+
+t.test('a mistake is one sentence with file, line, key, value and what is allowed', async (t) => {
+  const rows: [yaml: string, want: string][] = [
+    ['log:\n  level: loud', ':2: log.level: loud is not allowed; allowed: error or warn or info or debug'],
+    ['\n\nppp:\n  mtu: 9000', ':4: ppp.mtu: 9000 is not allowed; allowed: auto, or a whole number from 576 to 1500'],
+    ['ppp: {mtu: true}', ':1: ppp.mtu: true is not allowed; allowed: auto, or a whole number from 576 to 1500'],
+    ['ppp: {echo_failures: 4x}', ':1: ppp.echo_failures: 4x is not allowed; allowed: a whole number from 1 to 100'],
+    ['ike: {legacy: maybe}', ':1: ike.legacy: maybe is not allowed; allowed: true or false'],
+    [
+      'l2tp:\n  hello_interval: soon',
+      ':2: l2tp.hello_interval: soon is not allowed; allowed: a duration such as 30s, 5m or 2h from 1s to 1h',
+    ],
+    [
+      'l2tp:\n  hello_interval: 0',
+      ':2: l2tp.hello_interval: 0 is not allowed; allowed: a duration such as 30s, 5m or 2h from 1s to 1h',
+    ],
+    [
+      'ppp: {echo_interval: 2h}',
+      ':1: ppp.echo_interval: 2h is not allowed; allowed: a duration such as 30s, 5m or 2h from 1s to 1h, or 0 = none',
+    ],
+    [
+      'dns:\n  - 192.0.2.1\n  - 192.0.2.300',
+      ':3: dns[1]: 192.0.2.300 is not allowed; allowed: an IPv4 unicast address',
+    ],
+    ['dns: [224.0.0.1]', ':1: dns[0]: 224.0.0.1 is not allowed; allowed: an IPv4 unicast address'],
+    ['dns:\n  - 192.0.2.1\n  - 192.0.2.1', ':3: dns[1]: 192.0.2.1 is in the list twice; allowed: each element once'],
+    [
+      'dns: [192.0.2.1, 192.0.2.2, 192.0.2.3]',
+      ':1: dns: ["192.0.2.1","192.0.2.2","192.0.2.3"] is not allowed; allowed: a list of at most 2, each an IPv4 unicast address',
+    ],
+    ['ppp: {auth: []}', ':1: ppp.auth: [] is not allowed; allowed: a list of 1 to 3, each mschapv2 or chap-md5 or pap'],
+    ['ppp: {auth: [eap]}', ':1: ppp.auth[0]: eap is not allowed; allowed: mschapv2 or chap-md5 or pap'],
+    [
+      'listen:\n  addresses: [0.0.0.0]',
+      ':2: listen.addresses[0]: 0.0.0.0 is not allowed; allowed: an IPv4 or IPv6 unicast address',
+    ],
+    [
+      'routes: [10.0.0.1/8]',
+      ':1: routes[0]: 10.0.0.1/8 is not allowed; allowed: a network such as 192.0.2.0/24 or 2001:db8::/32, host bits zero',
+    ],
+    ['routes: ["2001:db8::/32"]', ':1: routes[0]: 2001:db8::/32 is not IPv4; allowed: IPv4 networks'],
+    [
+      'ppp:\n  mtuu: 1400',
+      ':2: ppp.mtuu: is an unknown key; allowed: auth, mtu, echo_interval, echo_failures, setup_timeout, auth_tries (did you mean mtu?)',
+    ],
+    [
+      'ppp: 1400',
+      ':1: ppp: 1400 is not a mapping; allowed: the keys auth, mtu, echo_interval, echo_failures, setup_timeout, auth_tries',
+    ],
+    [
+      'ike:\n  psk_ranges:\n    - peers: [192.0.2.0/24]\n      file: x',
+      ':4: ike.psk_ranges[0].file: x is an unknown key; allowed: peers, psk_file',
+    ],
+    [
+      'ike:\n  psk_ranges:\n    - peers: [192.0.2.0/33]\n      psk_file: psk',
+      ':3: ike.psk_ranges[0].peers[0]: 192.0.2.0/33 is not allowed; allowed: a network such as 192.0.2.0/24 or 2001:db8::/32, host bits zero',
+    ],
+    ['- a', ':1: the file is not a mapping; allowed: lines of the form `key: value`'],
+    [
+      'ppp: {mtu: 1400}\nppp: {mtu: 1300}',
+      ':2: not valid YAML (duplicate key); allowed: YAML 1.2, keys indented with spaces, each key once',
+    ],
+    [
+      'ppp:\n\tmtu: 1400',
+      ':2: not valid YAML (tab as indent); allowed: YAML 1.2, keys indented with spaces, each key once',
+    ],
+    ['dns: *there', ': an alias cannot be resolved; allowed: an anchor (&name) before its alias (*name)'],
+    // Between settings.
+    [
+      'pool:\n  ipv4: 10.0.0.9-10.0.0.1',
+      ':2: pool.ipv4[0]: 10.0.0.9-10.0.0.1 is not allowed; allowed: a range such as 10.99.0.10-10.99.0.200 or a network such as 10.99.0.0/24, of unicast IPv4 addresses',
+    ],
+    [
+      'pool:\n  ipv4:\n    - 10.0.0.0/24\n    - 10.0.0.9-10.0.1.1',
+      ':4: pool.ipv4: 10.0.0.9-10.0.1.1 overlaps 10.0.0.0/24; allowed: ranges that do not overlap',
+    ],
+    [
+      'pool:\n  ipv4: 10.0.0.2-10.0.0.9\n  gateway: 10.0.0.5',
+      ':3: pool.gateway: 10.0.0.5 lies inside the range 10.0.0.2-10.0.0.9 of pool.ipv4; allowed: an address outside the ranges',
+    ],
+    [
+      'pool:\n  ipv4: 10.0.0.0/24\n  gateway: 10.0.0.255',
+      ':3: pool.gateway: 10.0.0.255 is the first or last address of 10.0.0.0/24 of pool.ipv4; allowed: another address of the network',
+    ],
+    [
+      'pool:\n  ipv4: 10.0.0.1-10.0.0.9',
+      ':1: pool.gateway: auto finds no address before 10.0.0.1-10.0.0.9; allowed: an IPv4 address outside the ranges of pool.ipv4',
+    ],
+    [
+      'routes:\n  - 10.99.0.128/25',
+      ':2: routes[0]: 10.99.0.128/25 overlaps 10.99.0.0/24 of pool.ipv4; allowed: networks outside the pool, or around all of it',
+    ],
+    [
+      'listen: {addresses: [10.99.0.7]}\npool:\n  ipv4: 10.99.0.0/24',
+      ':3: pool.ipv4: 10.99.0.0/24 contains 10.99.0.7, where this host listens; allowed: addresses the host does not have',
+    ],
+    [
+      'limits:\n  half_open: 8\n  half_open_per_address: 9',
+      ':3: limits.half_open_per_address: 9 is more than limits.half_open; allowed: at most 8',
+    ],
+  ];
+  for (const [yaml, want] of rows) {
+    const path = write(t, yaml);
+    t.equal(mistake(() => loadConfig(path, {})).message, path + want, yaml);
+  }
+});
+
+t.test('an unknown key names the nearest one, in its own section or elsewhere', async (t) => {
+  for (const [yaml, meant] of [
+    ['polo: {ipv4: 10.0.0.0/24}', 'pool'],
+    ['hello_interval: 5s', 'l2tp.hello_interval'],
+    ['limits: {tunnel: 5}', 'tunnels'],
+  ] as const)
+    t.match(mistake(() => loadConfig(write(t, yaml), {})).message, new RegExp(`\\(did you mean ${meant}\\?\\)$`), yaml);
+});
+
+t.test('hostile YAML keys do not reach the prototype', async (t) => {
+  for (const yaml of ['__proto__: {a: 1}', 'ppp: {constructor: {prototype: {a: 1}}}', 'ppp: {__proto__: {mtu: 1}}'])
+    t.match(mistake(() => loadConfig(write(t, yaml), {})).message, /is an unknown key/, yaml);
+});
+
+t.test('the environment beats the file, the command line beats both, and the error says who is wrong', async (t) => {
+  const path = write(t, 'ppp: {mtu: 1400}\nlog: {format: pretty}');
+  t.equal(envName('ppp.mtu'), 'LOCKSTEP_PPP_MTU');
+  t.equal(loadConfig(path, { LOCKSTEP_PPP_MTU: '1300' }).ppp.mtu, 1_300);
+  t.strictSame(loadConfig(path, { LOCKSTEP_DNS: '192.0.2.1, 192.0.2.2' }).dns, ['192.0.2.1', '192.0.2.2']);
+  t.equal(loadConfig(path, { LOCKSTEP_IKE_LEGACY: 'true' }).ike.legacy, true);
+  t.equal(loadConfig(path, { LOCKSTEP_LOG_FORMAT: 'pretty' }, { 'log.format': 'json' }).log.format, 'json');
+  t.equal(
+    mistake(() => loadConfig(path, { LOCKSTEP_IKE_LEGACY: 'perhaps' })).message,
+    'environment LOCKSTEP_IKE_LEGACY: ike.legacy: perhaps is not allowed; allowed: true or false',
+  );
+  t.equal(
+    mistake(() => loadConfig(path, {}, { 'log.format': 'xml' })).message,
+    'command line: log.format: xml is not allowed; allowed: pretty or json',
+  );
+});
+
+t.test('key files: a sentence that says what is wrong with the file', async (t) => {
+  const path = write(t, 'ike:\n  psk_file: key\nl2tp: {host_name: a}');
+  const key = join(path, '../key');
+  const refuses = (want: string) =>
+    t.equal(
+      mistake(() => loadConfig(path, {})).message,
+      `${path}:2: ike.psk_file: ${key} ${want}; allowed: a file with one line, mode 0600`,
+    );
+  refuses('cannot be read (no such file)');
+  mkdirSync(key);
+  refuses('is not a regular file');
+  const set = (text: string, mode: number) => {
+    loadable.push(text);
+    writeFileSync(`${key}.${loadable.length}`, text, { mode });
+    chmodSync(`${key}.${loadable.length}`, mode);
+    return loadConfig(path, { LOCKSTEP_IKE_PSK_FILE: `${key}.${loadable.length}` });
+  };
+  const loadable: string[] = [];
+  for (const [text, mode, why] of [
+    ['k3y', 0o640, /has mode 0640, so others than its owner can open it/],
+    ['k3y', 0o604, /has mode 0604/],
+    ['', 0o600, /is empty/],
+    ['\n', 0o600, /is empty/],
+    ['a\nb\n', 0o600, /more than one line/],
+    ['x'.repeat(5_000), 0o600, /has 5000 bytes/],
+  ] as const) {
+    const { message } = mistake(() => set(text, mode));
+    t.match(message, why);
+    t.notMatch(message, /k3y|xxx/, 'the key itself is not in the sentence');
+  }
+  const config = set('short\r\n', 0o400);
+  t.equal(config.ike.psk.reveal(), 'short');
+  t.strictSame(
+    configWarnings(config).map((w) => w.event),
+    ['config.short-psk'],
+  );
+});
+
+t.test('keys per network and a tunnel secret are read too', async (t) => {
+  const path = write(
+    t,
+    'ike: {psk_ranges: [{peers: [192.0.2.0/24, "2001:db8::/32"], psk_file: psk}]}\nl2tp: {secret_file: psk}',
+  );
+  const config = loadConfig(path, {});
+  t.strictSame(
+    config.ike.pskRanges.map((r) => [r.peers, r.psk.reveal()]),
+    [[['192.0.2.0/24', '2001:db8::/32'], 'a-key-of-more-than-20-characters']],
+  );
+  t.equal(config.l2tp.secret?.reveal(), 'a-key-of-more-than-20-characters');
+  t.notMatch(JSON.stringify(config), /a-key-of/, 'a configuration can be printed');
+});
+
+t.test('a file that cannot be read', async (t) => {
+  const dir = t.testdir({});
+  t.equal(
+    mistake(() => loadConfig(join(dir, 'no.yaml'), {})).message,
+    `${join(dir, 'no.yaml')}: the file cannot be read (no such file); allowed: a readable YAML file`,
+  );
+  t.match(mistake(() => loadConfig(dir, {})).message, /cannot be read \(it is a directory\)/);
+});
+
+t.test('warnings for choices that weaken', async (t) => {
+  const config = loadConfig(write(t, 'ike: {legacy: true}\nppp: {auth: [mschapv2, pap]}'), {});
+  t.strictSame(
+    configWarnings(config).map((w) => w.event),
+    ['config.legacy-crypto', 'config.pap'],
+  );
+});
+
+t.test('listen addresses', async (t) => {
+  const face = (address: string, internal = false, cidr = `${address}/32`) => [
+    { address, internal, cidr } as import('node:os').NetworkInterfaceInfo,
+  ];
+  const host = {
+    lo: face('127.0.0.1', true),
+    eth0: [...face('192.0.2.1'), ...face('2001:db8::1'), ...face('fe80::1')],
+    ppp: face('10.99.0.1'),
+    ll: face('169.254.1.1'),
+  };
+  const load = (yaml: string) => loadConfig(write(t, yaml), {});
+  t.strictSame(
+    listenAddresses(load(''), host),
+    ['192.0.2.1', '2001:db8::1'],
+    'auto: global ones, without our own device',
+  );
+  t.strictSame(listenAddresses(load('listen: {addresses: [192.0.2.1]}'), host), ['192.0.2.1']);
+  t.match(mistake(() => listenAddresses(load(''), { lo: host.lo })).message, /auto finds no address on this host/);
+  t.match(
+    mistake(() => listenAddresses(load('listen: {addresses: [192.0.2.9]}'), host)).message,
+    /:1: listen.addresses: 192.0.2.9 is not an address of this host; allowed: auto, or any of 192.0.2.1, 2001:db8::1$/,
+  );
+  t.match(
+    mistake(() => listenAddresses(load('pool:\n  ipv4: 192.0.2.0/24'), { eth0: face('192.0.2.9') })).message,
+    /:2: pool.ipv4: 192.0.2.0\/24 contains 192.0.2.9, where this host listens/,
+  );
+
+  const lan = { eth0: face('203.0.113.9'), eth1: face('10.99.1.1', false, '10.99.1.1/16') };
+  t.match(
+    mistake(() => listenAddresses(load('pool:\n  ipv4: 10.99.0.0/24'), lan)).message,
+    /:2: pool.ipv4: 10.99.0.0\/24 overlaps 10.99.0.0\/16, where eth1 is; allowed: .* reachability.proxy_arp: true$/,
+  );
+  t.strictSame(listenAddresses(load('reachability: {proxy_arp: true}'), lan), ['10.99.1.1', '203.0.113.9']);
+});

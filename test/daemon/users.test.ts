@@ -1,0 +1,176 @@
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import t from 'tap';
+import { loadConfig } from '../../src/daemon/config.js';
+import { ConfigError } from '../../src/daemon/errors.js';
+import { methodProblem, ntHash, UserStore } from '../../src/daemon/users.js';
+import { toHex } from '../../src/wire/reader.js';
+
+const parse = (yaml: string) => UserStore.parse('users.yaml', yaml);
+
+t.test('RFC 2759 §9.2: the NT hash of clientPass', async (t) => {
+  t.equal(toHex(ntHash('clientPass')), '44ebba8d5312b8d611474411f56989ae');
+  t.equal(toHex(ntHash('')), '31d6cfe0d16ae931b73c59d7e0c089c0', 'MD4 of nothing, RFC 1320 A.5');
+  t.equal(
+    toHex(parse('users: {a: {password: clientPass}}').find('a')!.ntHash.reveal()),
+    '44ebba8d5312b8d611474411f56989ae',
+  );
+});
+
+t.test('find: the exact name first, then without domain or realm', async (t) => {
+  const store = parse(`users:
+  alice: {password: a}
+  OFFICE\\bob: {password: b}
+  bob: {password: c}
+  carol@example.org: {password: d}
+  carol: {password: e}
+`);
+  const rows: [asked: string, found: string | undefined][] = [
+    ['alice', 'alice'],
+    ['LAPTOP\\alice', 'alice'],
+    ['alice@example.org', 'alice'],
+    ['OFFICE\\bob', 'OFFICE\\bob'],
+    ['HOME\\bob', 'bob'],
+    ['carol@example.org', 'carol@example.org'],
+    ['carol@elsewhere', 'carol'],
+    ['Alice', undefined],
+    ['LAPTOP\\', undefined],
+    ['@', undefined],
+    ['', undefined],
+    ['constructor', undefined],
+    ['__proto__', undefined],
+  ];
+  for (const [asked, found] of rows) t.equal(store.find(asked)?.name, found, asked);
+  t.equal(store.size, 5);
+});
+
+t.test('what a user may have', async (t) => {
+  const store = parse(`users:
+  hash: {nt_hash: "44EBBA8D5312B8D611474411F56989AE", address: 10.99.0.77}
+  off: {password: x, disabled: true}
+`);
+  const hash = store.find('hash')!;
+  t.equal(hash.password, undefined);
+  t.equal(toHex(hash.ntHash.reveal()), '44ebba8d5312b8d611474411f56989ae');
+  t.equal(hash.address, '10.99.0.77');
+  t.strictSame([...store.fixedAddresses()], [['hash', '10.99.0.77']]);
+  t.match(methodProblem(hash, 'chap-md5'), /chap-md5 needs the cleartext password/);
+  t.equal(methodProblem(hash, 'mschapv2'), undefined);
+  t.equal(methodProblem(hash, 'pap'), undefined, 'the cleartext of PAP is compared by its NT hash');
+  t.match(methodProblem(store.find('off')!, 'mschapv2'), /disabled/);
+});
+
+t.test('a mistake is one sentence with the line and without the secret', async (t) => {
+  const rows: [yaml: string, want: string][] = [
+    ['user: {}', ':1: user: is an unknown key; allowed: users'],
+    ['users: [a]', ':1: users: is not a mapping; allowed: a line `name: {password: ...}` per user'],
+    [
+      'users:\n  a: s3cret',
+      ':2: users.a: is not a mapping; allowed: {password: ...} or {nt_hash: ...}, with address and disabled if wanted',
+    ],
+    ['users:\n  a: {}', ':2: users.a: has no password; allowed: either password or nt_hash'],
+    [
+      'users:\n  a: {password: s3cret, nt_hash: s3cret}',
+      ':2: users.a: has two passwords; allowed: either password or nt_hash',
+    ],
+    [
+      'users:\n  a:\n    password: 123456',
+      ':3: users.a.password: the value (not shown) is not a text; allowed: a text of 1 to 256 characters; quote it when it looks like a number',
+    ],
+    [
+      'users:\n  a:\n    nt_hash: s3cret',
+      ':3: users.a.nt_hash: the value (not shown) is not an NT hash; allowed: 32 hexadecimal digits in quotes',
+    ],
+    [
+      'users:\n  a: {password: s3cret, adress: 10.0.0.5}',
+      ':2: users.a.adress: is an unknown key; allowed: password, nt_hash, address, disabled (did you mean address?)',
+    ],
+    [
+      'users:\n  a: {password: s3cret, address: 10.0.0.256}',
+      ':2: users.a.address: 10.0.0.256 is not allowed; allowed: an IPv4 unicast address',
+    ],
+    [
+      'users:\n  a: {password: s3cret, address: 10.0.0.255}',
+      ':2: users.a.address: 10.0.0.255 looks like a network or broadcast address; allowed: an IPv4 unicast address',
+    ],
+    [
+      'users:\n  a: {password: s3cret, address: 10.0.0.5}\n  b: {password: s3cret, address: 10.0.0.5}',
+      ':3: users.b.address: 10.0.0.5 already belongs to a; allowed: an address of its own',
+    ],
+    [
+      'users:\n  a: {password: s3cret, disabled: maybe}',
+      ':2: users.a.disabled: the value is not a truth value; allowed: true or false',
+    ],
+    [
+      'users:\n  "": {password: s3cret}',
+      ':2: users.: is not a user name; allowed: 1 to 256 bytes without control characters',
+    ],
+    [
+      'users:\n  a: {password: "s3cret}',
+      ':2: not valid YAML (missing char); allowed: YAML 1.2, keys indented with spaces, each key once',
+    ],
+    [
+      'users:\n  a: {password: s3cret}\n  a: {password: s3cret}',
+      ':3: not valid YAML (duplicate key); allowed: YAML 1.2, keys indented with spaces, each key once',
+    ],
+  ];
+  for (const [yaml, want] of rows) {
+    t.throws(() => parse(yaml), { message: `users.yaml${want}` }, yaml);
+    t.throws(() => parse(yaml), ConfigError);
+    t.notMatch(want, /s3cret/);
+  }
+  t.equal(parse('').size, 0);
+  t.equal(parse('users:').size, 0);
+});
+
+t.test('the file must be for its owner only', async (t) => {
+  const path = join(t.testdir({}), 'users.yaml');
+  writeFileSync(path, 'users: {a: {password: x}}');
+  for (const mode of [0o644, 0o640, 0o606]) {
+    chmodSync(path, mode);
+    t.throws(() => UserStore.load(path), {
+      message: `${path}: ${path} has mode 0${mode.toString(8)}, so others than its owner can open it; allowed: a file with mode 0600, of at most 16 MiB`,
+    });
+  }
+  chmodSync(path, 0o600);
+  t.equal(UserStore.load(path).size, 1);
+  t.throws(() => UserStore.load(`${path}.no`), { message: /cannot be read \(no such file\)/ });
+});
+
+t.test('a failed reload leaves the store in force as it was', async (t) => {
+  const path = join(t.testdir({}), 'users.yaml');
+  const save = (yaml: string) => writeFileSync(path, yaml, { mode: 0o600 });
+  save('users: {a: {password: one}}');
+  let store = UserStore.load(path);
+  const reload = () => {
+    store = UserStore.load(path);
+  };
+  save('users: {a: {password: }}');
+  t.throws(reload, ConfigError);
+  t.equal(store.find('a')!.password!.reveal(), 'one');
+  save('users: {a: {password: two}}');
+  reload();
+  t.equal(store.find('a')!.password!.reveal(), 'two');
+});
+
+t.test('a fixed address must not be one of ours', async (t) => {
+  const dir = t.testdir({ 'lockstep.yaml': '', psk: 'x' });
+  chmodSync(join(dir, 'psk'), 0o600);
+  const config = loadConfig(join(dir, 'lockstep.yaml'), {});
+  const at = (address: string) => parse(`users:\n  a:\n    password: x\n    address: ${address}`);
+  t.doesNotThrow(() => at('10.99.0.77').check(config, ['192.0.2.1']));
+  t.throws(() => at('10.99.0.1').check(config), {
+    message: /^users.yaml:4: users.a.address: 10.99.0.1 is pool.gateway;/,
+  });
+  t.throws(() => at('192.0.2.1').check(config, ['192.0.2.1']), {
+    message: /^users.yaml:4: users.a.address: 192.0.2.1 is reserved;/,
+  });
+});
+
+t.test('a user can be printed', async (t) => {
+  const user = parse('users: {a: {password: s3cret}}').find('a')!;
+  t.notMatch(inspect(user, { depth: 9, showHidden: true }), /s3cret/);
+  t.notMatch(JSON.stringify(user), /s3cret/);
+  t.equal(`${user.password}`, '***');
+});
