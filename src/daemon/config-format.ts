@@ -39,8 +39,8 @@ export const bool: Format<boolean> = format('true or false', (raw) =>
   raw === true || raw === 'true' ? true : raw === false || raw === 'false' ? false : undefined,
 );
 
-export const int = (min: number, max: number, note = ''): Format<number> =>
-  format(`a whole number from ${min} to ${max}${note}`, (raw) => {
+export const int = (min: number, max: number): Format<number> =>
+  format(`a whole number from ${min} to ${max}`, (raw) => {
     const n = typeof raw === 'string' && /^\d+$/.test(raw) ? Number(raw) : raw;
     return typeof n === 'number' && Number.isInteger(n) && n >= min && n <= max ? n : undefined;
   });

@@ -139,7 +139,7 @@ export const SCHEMA = {
       f.int(1, 65_535),
       64,
     ),
-    sessions_per_user: leaf('Sessions one user may have at one time.', f.int(0, 65_535, ', 0 = any number'), 4),
+    sessions_per_user: leaf('Sessions one user may have at one time.', f.int(1, 65_535), 4),
     idle_timeout: leaf('A session without traffic ends after this.', f.duration('10s', '7d', 'never'), 0),
     session_timeout: leaf('Any session ends after this.', f.duration('10s', '365d', 'never'), 0),
   },
@@ -196,6 +196,9 @@ type Values<S> = {
 export type Settings = Values<typeof SCHEMA>;
 
 export const isLeaf = (node: object): node is Leaf<unknown> => 'format' in node && typeof node.format === 'function';
+
+/** A list of mappings has no spelling in the environment. */
+export const ENV_LESS: ReadonlySet<string> = new Set(['ike.psk_ranges']);
 
 /** The environment variable of a setting: `ppp.mtu` is LOCKSTEP_PPP_MTU. */
 export const envName = (key: string): string => `LOCKSTEP_${key.replaceAll('.', '_').toUpperCase()}`;

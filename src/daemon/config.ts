@@ -7,7 +7,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import convict from 'convict';
 import { checkConfig, gatewayOf } from './config-check.js';
 import { NotAllowed, type PoolRange } from './config-format.js';
-import { camel, envName, isLeaf, leaves, SCHEMA, type Settings } from './config-schema.js';
+import { camel, ENV_LESS, envName, isLeaf, leaves, SCHEMA, type Settings } from './config-schema.js';
 import { parseYaml, type YamlFile } from './config-yaml.js';
 import { ConfigError, nearest, type Origin, show, whyUnreadable } from './errors.js';
 import type { Secret } from './secret.js';
@@ -123,7 +123,7 @@ export type OriginOf = (key: string, at?: readonly (string | number)[]) => Origi
 function originOf(yaml: YamlFile, env: NodeJS.ProcessEnv, set: Readonly<Record<string, unknown>>): OriginOf {
   return (key, at = []) => {
     if (Object.hasOwn(set, key)) return { file: 'command line' };
-    if (env[envName(key)] !== undefined) return { file: `environment ${envName(key)}` };
+    if (!ENV_LESS.has(key) && env[envName(key)] !== undefined) return { file: `environment ${envName(key)}` };
     const line = yaml.line([...key.split('.'), ...at]);
     return line === undefined ? { file: yaml.file } : { file: yaml.file, line };
   };
@@ -194,7 +194,15 @@ function convictSchema(node: object = SCHEMA, prefix = ''): convict.Schema<Recor
     Object.entries(node).map(([name, child]: [string, object]) => {
       const key = `${prefix}${name}`;
       if (!isLeaf(child)) return [name, convictSchema(child, `${key}.`)];
-      return [name, { doc: child.doc, format: `lockstep ${key}`, default: child.default, env: envName(key) }];
+      return [
+        name,
+        {
+          doc: child.doc,
+          format: `lockstep ${key}`,
+          default: child.default,
+          ...(ENV_LESS.has(key) ? {} : { env: envName(key) }),
+        },
+      ];
     }),
   );
 }

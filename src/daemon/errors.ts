@@ -51,6 +51,13 @@ export function whyUnreadable(error: unknown): string {
       return 'permission denied';
     case 'EISDIR':
       return 'it is a directory';
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return 'a file is where a directory should be';
+    case 'EROFS':
+      return 'read-only file system';
+    case 'ENOSPC':
+      return 'no space left';
     default:
       return code ?? 'unknown error';
   }

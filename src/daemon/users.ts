@@ -15,7 +15,7 @@ import { readSecretFile } from './secret-file.js';
 export interface User {
   /** As written in the file, whatever spelling the client used. */
   readonly name: string;
-  /** Cleartext; absent when the file has only the NT hash. */
+  /** Cleartext; absent when the file has only the NT hash, and then PAP and CHAP-MD5 cannot be checked. */
   readonly password?: Secret;
   /** MD4 of the UTF-16LE password, 16 octets (RFC 2759 §8.3). */
   readonly ntHash: Secret<Uint8Array>;
@@ -114,14 +114,6 @@ export class UserStore {
           'an address that is neither the gateway, nor where this host listens, nor the first or last of a pool network',
         );
   }
-}
-
-/** Why this user cannot use this method, or undefined when nothing is in the way: for the log, not for the client. */
-export function methodProblem(user: User, method: 'mschapv2' | 'chap-md5' | 'pap'): string | undefined {
-  // PAP hands us the cleartext, which can be compared by its NT hash; CHAP-MD5 hashes a cleartext we must know.
-  if (method === 'chap-md5' && user.password === undefined)
-    return 'chap-md5 needs the cleartext password, and users.yaml has only nt_hash for this user';
-  return user.disabled ? 'the user is disabled in users.yaml' : undefined;
 }
 
 /** RFC 2759 §8.3 NtPasswordHash: MD4 over the password in UTF-16LE. */

@@ -1,0 +1,10 @@
+// Writes the generated documentation from the compiled sources (npm run docs). test/daemon/docs.test.ts fails when it is stale.
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe } from '../dist/src/daemon/config-doc.js';
+import { configYaml } from '../dist/src/daemon/first-run.js';
+
+const write = (path, text) => writeFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), text);
+
+write('docs/config.md', describe());
+write('etc/lockstep.yaml', configYaml());

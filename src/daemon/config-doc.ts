@@ -1,0 +1,58 @@
+/** The configuration reference, docs/config.md, from the schema: one section per section of the file. */
+import { ENV_LESS, envName, isLeaf, type Leaf, SCHEMA } from './config-schema.js';
+
+/** The whole page. Generated text is committed; a test fails when it is stale. */
+export function describe(): string {
+  const sections = Object.entries(SCHEMA).filter(([, node]) => !isLeaf(node));
+  const single = Object.entries(SCHEMA).filter(([, node]) => isLeaf(node));
+  return [
+    HEAD,
+    ...sections.map(([name, node]) => section(name, Object.entries(node as object), `${name}.`)),
+    section('The rest', single, ''),
+    TAIL,
+  ].join('\n\n');
+}
+
+const section = (title: string, entries: [string, unknown][], prefix: string): string =>
+  [`## ${title}`, '', ...entries.map(([name, leaf]) => setting(`${prefix}${name}`, leaf as Leaf<unknown>))].join('\n');
+
+const setting = (key: string, leaf: Leaf<unknown>): string =>
+  [
+    `### \`${key}\``,
+    '',
+    leaf.doc,
+    '',
+    `- allowed: ${leaf.format.allowed}`,
+    `- default: ${leaf.shown ?? `\`${show(leaf.default)}\``}`,
+    `- environment: ${ENV_LESS.has(key) ? 'none' : `\`${envName(key)}\``}`,
+    '',
+  ].join('\n');
+
+/** As one would write it in the file. */
+const show = (value: unknown): string => (Array.isArray(value) ? `[${value.map(String).join(', ')}]` : String(value));
+
+const HEAD = `# Configuration
+
+<!-- Generated from src/daemon/config-schema.ts by \`npm run docs\`: do not edit. -->
+
+\`lockstepd\` reads one YAML file (\`/etc/lockstep/lockstep.yaml\`, or \`--config FILE\`). Nothing in it is required: what is
+not there has the default below, and \`key:\` with nothing after it counts as not there. Environment variables beat the
+file, and options of the command line beat both; in the environment, lists are written with commas. Relative paths start
+at the file's directory. A mistake stops the daemon with exit code 2 and one sentence: file, line, key, value and what is
+allowed. \`lockstepd --check\` only looks for mistakes. [users.yaml](#usersyaml) is described at the end.`;
+
+const TAIL = `## users.yaml
+
+\`\`\`yaml
+users:
+  alice: {password: "correct horse battery staple"}
+  bob: {nt_hash: "44ebba8d5312b8d611474411f56989ae", address: 10.99.0.50}
+  carol: {password: "quote what looks like a number", disabled: true}
+\`\`\`
+
+Each user has either \`password\` (cleartext; needed for \`chap-md5\` and \`pap\`) or \`nt_hash\` (32 hexadecimal digits: MD4 of
+the password in UTF-16LE; enough for \`mschapv2\`, and as good as the password to whoever steals it). \`address\` is an IPv4
+address this user always gets and nobody else does. A client may send \`DOMAIN\\user\` or \`user@realm\`: the exact name is
+looked for first, then the name alone. The file must have mode 0600. After a change send \`SIGHUP\`: a file with a mistake is
+refused with a sentence in the log, and the users in force stay.
+`;
