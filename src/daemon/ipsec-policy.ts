@@ -1,0 +1,165 @@
+/**
+ * What charon is told: only peers protected by ESP in transport mode may speak L2TP, and each of them under a mark of
+ * its own. Pure. Read RFC 3193 §2-§4 and strongSwan's swanctl.conf(5) first; the names below are VICI's.
+ */
+import { isIP } from 'node:net';
+import type { IkePolicy, IkeSecret, IkeShunt, Revealable, ViciSection } from '../io/ports.js';
+
+export interface PskSetting {
+  readonly secret: Revealable;
+  /**
+   * Addresses or prefixes of the peers that use it; none = everyone. Not identities: IKEv1 Main Mode must choose the
+   * key before the identity is readable (RFC 2409 §5.4).
+   */
+  readonly peers?: readonly string[];
+}
+
+export interface IpsecSettings {
+  /** Our addresses; IPv4 and IPv6, at least one. No wildcards: a shunt for 0.0.0.0/0 would also block forwarded L2TP. */
+  readonly listen: readonly string[];
+  readonly secrets: readonly PskSetting[];
+  /** Also accept what only old clients need: MODP 1024 and 3DES without a stronger group, 3DES ESP. */
+  readonly legacy?: boolean;
+  /** Seconds; above every client's own (RouterOS 86400 s), so that the client rekeys and never collides with us. */
+  readonly ikeLifetime?: number;
+  readonly espLifetime?: number;
+  /** Liveness probes (RFC 3706) to peers that announced them, seconds. */
+  readonly dpdDelay?: number;
+  readonly dpdTimeout?: number;
+}
+
+/** Name of the connection and of its child. */
+export const CONNECTION = 'l2tp';
+export const SHUNT_PREFIX = 'l2tp-cleartext-';
+
+/** Windows, Apple, Android >= 12, ChromeOS, NetworkManager and routers: what each offers first or second. */
+const IKE_PROPOSALS = [
+  'aes256gcm16-prfsha384-ecp384',
+  'aes256-sha384-ecp384',
+  'aes256-sha256-ecp256',
+  'aes256-sha256-modp2048',
+  'aes128-sha256-modp2048',
+  'aes256-sha1-modp2048',
+  'aes256-sha1-ecp384',
+  'aes128-sha1-ecp256',
+  'aes256-sha1-modp1536',
+  '3des-sha1-modp2048',
+];
+/** Android <= 11, old Apple, TP-Link, RouterOS. */
+const IKE_LEGACY = ['aes256-sha1-modp1024', 'aes128-sha1-modp1024', '3des-sha1-modp1024', '3des-md5-modp1024'];
+
+/** SHA-2 after SHA-1: old peers truncate HMAC-SHA-256 to 96 bits and then no packet verifies. */
+const ESP_SUITES = ['aes256gcm16', 'aes128gcm16', 'aes256-sha1', 'aes128-sha1', 'aes256-sha256', 'aes128-sha256'];
+const ESP_LEGACY = ['3des-sha1'];
+const PFS_GROUPS = 'ecp384-ecp256-modp2048-modp1536';
+const PFS_LEGACY = 'modp1024';
+
+const DEFAULTS = { ikeLifetime: 93_600, espLifetime: 90_000, dpdDelay: 30, dpdTimeout: 150 };
+
+/** Replays are looked for in this many packets: a multi-queue path reorders more than the default of 32. */
+const REPLAY_WINDOW = 1024;
+
+/** Throws on our own bug (no address, a wildcard); configuration has been checked before. */
+export function ipsecPolicy(settings: IpsecSettings): IkePolicy {
+  const { listen } = settings;
+  if (listen.length === 0) throw new Error('ipsecPolicy: no listen address');
+  for (const a of listen) {
+    if (isIP(a) === 0 || a === '0.0.0.0' || a === '::') throw new Error(`ipsecPolicy: ${a} is not one address`);
+  }
+  const shunts = [...new Set(listen)].map((address): IkeShunt => ({ name: `${SHUNT_PREFIX}${address}`, address }));
+  return {
+    secrets: settings.secrets.map(secret),
+    connections: {
+      ...Object.fromEntries(shunts.map((s) => [s.name, shuntConnection(s)])),
+      [CONNECTION]: transportConnection({ ...DEFAULTS, ...settings }),
+    },
+    shunts,
+  };
+}
+
+export function ikeProposals(legacy: boolean): string[] {
+  return legacy ? [...IKE_PROPOSALS, ...IKE_LEGACY] : [...IKE_PROPOSALS];
+}
+
+/** Each suite without and with a Diffie-Hellman group: charon takes "PFS or not" as part of the proposal. */
+export function espProposals(legacy: boolean): string[] {
+  const groups = legacy ? `${PFS_GROUPS}-${PFS_LEGACY}` : PFS_GROUPS;
+  const suites = legacy ? [...ESP_SUITES, ...ESP_LEGACY] : ESP_SUITES;
+  return [...suites, ...suites.map((s) => `${s}-${groups}`)];
+}
+
+function secret({ secret, peers = [] }: PskSetting, i: number): IkeSecret {
+  return { id: `psk-${i}`, owners: peers, secret };
+}
+
+function transportConnection(s: Required<IpsecSettings> | (typeof DEFAULTS & IpsecSettings)): ViciSection {
+  const legacy = s.legacy ?? false;
+  return {
+    version: '0', // IKEv1 and IKEv2
+    local_addrs: s.listen,
+    remote_addrs: ['%any'],
+    proposals: ikeProposals(legacy),
+    // Every PSK client's identity is its private address, so thousands share one: RFC 2407 §4.6.2.1.
+    unique: 'never',
+    fragmentation: 'yes',
+    mobike: 'no', // the mark's policies name the endpoint
+    aggressive: 'no',
+    dpd_delay: `${s.dpdDelay}s`,
+    dpd_timeout: `${s.dpdTimeout}s`,
+    // Never reached while the client does its part; ends an IKE_SA whose Delete was lost.
+    rekey_time: `${s.ikeLifetime}s`,
+    reauth_time: '0s',
+    rand_time: '0s',
+    over_time: '600s',
+    send_certreq: 'no',
+    send_cert: 'never',
+    local: { auth: 'psk' },
+    remote: { auth: 'psk', id: '%any' },
+    children: { [CONNECTION]: transportChild(s.espLifetime, legacy) },
+  };
+}
+
+/** RFC 3193 §2.1 and §4.2; the marks are design decisions measured on two kernels, do not vary them. */
+function transportChild(espLifetime: number, legacy: boolean): ViciSection {
+  return {
+    mode: 'transport',
+    local_ts: ['dynamic[udp/1701]'],
+    remote_ts: ['dynamic[udp]'], // RFC 3193 §4: the initiator may use any source port
+    mark_in: '%unique',
+    mark_out: '%unique',
+    set_mark_in: '%same',
+    esp_proposals: espProposals(legacy),
+    replay_window: `${REPLAY_WINDOW}`,
+    rekey_time: '0s',
+    rekey_bytes: '0',
+    rekey_packets: '0',
+    life_time: `${espLifetime}s`,
+    dpd_action: 'clear',
+    close_action: 'none',
+    start_action: 'none',
+    updown: '',
+  };
+}
+
+/**
+ * Cleartext L2TP to or from one of our addresses is dropped; the SAs' policies win by priority. The loopback endpoints
+ * keep IKE from ever taking this connection, with charon's default proposals, for a peer.
+ */
+function shuntConnection({ name, address }: IkeShunt): ViciSection {
+  const v6 = isIP(address) === 6;
+  return {
+    version: '0',
+    local_addrs: [v6 ? '::1' : '127.0.0.1'],
+    remote_addrs: [v6 ? '::1' : '127.0.0.1'],
+    local: { auth: 'psk' },
+    remote: { auth: 'psk' },
+    children: {
+      [name]: {
+        mode: 'drop',
+        start_action: 'trap',
+        local_ts: [`${address}/${v6 ? 128 : 32}[udp/1701]`],
+        remote_ts: [`${v6 ? '::' : '0.0.0.0'}/0[udp]`],
+      },
+    },
+  };
+}
