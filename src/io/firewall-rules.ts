@@ -1,0 +1,208 @@
+/**
+ * The text of our firewall rules, for nft and for iptables-legacy-restore. Pure. RFC 3193 §3.3: what speaks L2TP must
+ * have come through IPsec; nft(8) "META EXPRESSIONS" and "ROUTING EXPRESSIONS", iptables-extensions(8) "policy" first.
+ */
+import { isIP } from 'node:net';
+
+/** All of ours is in this nft table, or in chains with this prefix. */
+export const TABLE = 'lockstep';
+const CHAIN = { in: 'LOCKSTEP-IN', out: 'LOCKSTEP-OUT', forward: 'LOCKSTEP-FWD', nat: 'LOCKSTEP-NAT' } as const;
+/** Name of the built-in table and chain each of ours is called from. */
+const HOOKS = [
+  ['filter', 'INPUT', CHAIN.in],
+  ['filter', 'OUTPUT', CHAIN.out],
+  ['filter', 'FORWARD', CHAIN.forward],
+  ['nat', 'POSTROUTING', CHAIN.nat],
+] as const;
+
+export interface Reachability {
+  /** Our TUN device. */
+  readonly tun: string;
+  /** Let IKE, ESP, protected L2TP and the clients' traffic pass. */
+  readonly accept: boolean;
+  /** Client addresses to masquerade on every way out but the TUN and lo: `a.b.c.d/n`, `a.b.c.d-e.f.g.h` or IPv6 prefixes. */
+  readonly masquerade: readonly string[];
+}
+
+/** L2TP in cleartext is a peer's right here, and here alone: the explicit raw listener. */
+export interface RawListener {
+  readonly interface: string;
+  readonly peers: readonly string[];
+}
+
+export interface FirewallRules {
+  readonly raw?: readonly RawListener[];
+  /** Absent: the guard alone. */
+  readonly reachability?: Reachability;
+}
+
+/** One nft transaction: our table is replaced as a whole, so there is no moment without the guard. */
+export function nftRules(rules: FirewallRules): string {
+  const { raw = [], reachability: r } = rules;
+  const accept = r?.accept === true;
+  const chain = (name: string, hook: string, lines: readonly string[]) =>
+    lines.length === 0 ? [] : [`  chain ${name} {`, `    ${hook}`, ...lines.map((l) => `    ${l}`), '  }'];
+  const allowed = (dir: 'in' | 'out') =>
+    raw.flatMap((w) =>
+      byFamily(w.peers).map(([ip, peers]) =>
+        dir === 'in'
+          ? `iifname "${name(w.interface)}" ${ip} saddr { ${peers} } udp dport 1701 accept`
+          : `oifname "${name(w.interface)}" ${ip} daddr { ${peers} } udp sport 1701 accept`,
+      ),
+    );
+  const filter = (hook: string, priority: string) => `type filter hook ${hook} priority ${priority}; policy accept;`;
+  const tun = r && name(r.tun);
+  return [
+    `table inet ${TABLE}`, // so that the deletion finds something
+    `delete table inet ${TABLE}`,
+    `table inet ${TABLE} {`,
+    ...chain('guard-in', filter('input', '-200'), [...allowed('in'), 'udp dport 1701 meta ipsec missing counter drop']),
+    ...chain('guard-out', filter('output', '-200'), [
+      ...allowed('out'),
+      'udp sport 1701 rt ipsec missing counter drop',
+    ]),
+    ...chain(
+      'accept-in',
+      filter('input', '-10'),
+      accept
+        ? ['udp dport { 500, 4500 } accept', 'meta l4proto esp accept', 'udp dport 1701 meta ipsec exists accept']
+        : [],
+    ),
+    ...chain(
+      'accept-forward',
+      filter('forward', '-10'),
+      accept ? [`iifname "${tun}" accept`, `oifname "${tun}" accept`] : [],
+    ),
+    ...chain(
+      'masquerade',
+      'type nat hook postrouting priority 100; policy accept;',
+      byFamily(r?.masquerade ?? []).map(
+        ([ip, sources]) => `${ip} saddr { ${sources} } oifname != { "${tun}", "lo" } masquerade`,
+      ),
+    ),
+    '}',
+    '',
+  ].join('\n');
+}
+
+/** Removes all that is ours; nothing there is fine. */
+export function nftRemoval(): string {
+  return `table inet ${TABLE}\ndelete table inet ${TABLE}\n`;
+}
+
+/**
+ * Input for `iptables-legacy-restore --noflush` (`ip6tables-...` for IPv6): each table is one atomic commit that
+ * replaces our chains' contents and leaves all others alone. `jumps` are the calls that exist already, as
+ * `iptables -S` prints them: they are put first again.
+ */
+export function iptablesRules(rules: FirewallRules, family: 4 | 6, jumps: readonly string[]): string {
+  const { raw = [], reachability: r } = rules;
+  const accept = r?.accept === true;
+  const mine = <T extends string>(list: readonly T[]) =>
+    prefixes(list).filter((p) => isIP(p.split('/')[0]!) === family);
+  const allowed = (side: 'in' | 'out') =>
+    raw.flatMap((w) =>
+      mine(w.peers).map((peer) =>
+        side === 'in'
+          ? `-A ${CHAIN.in} -i ${name(w.interface)} -s ${peer} -p udp --dport 1701 -j ACCEPT`
+          : `-A ${CHAIN.out} -o ${name(w.interface)} -d ${peer} -p udp --sport 1701 -j ACCEPT`,
+      ),
+    );
+  const filter = [
+    ...allowed('in'),
+    `-A ${CHAIN.in} -p udp --dport 1701 -m policy --dir in --pol none -j DROP`,
+    ...allowed('out'),
+    `-A ${CHAIN.out} -p udp --sport 1701 -m policy --dir out --pol none -j DROP`,
+    ...(accept
+      ? [
+          `-A ${CHAIN.in} -p udp --dport 500 -j ACCEPT`,
+          `-A ${CHAIN.in} -p udp --dport 4500 -j ACCEPT`,
+          `-A ${CHAIN.in} -p esp -j ACCEPT`,
+          `-A ${CHAIN.in} -p udp --dport 1701 -m policy --dir in --pol ipsec --proto esp -j ACCEPT`,
+          `-A ${CHAIN.forward} -i ${name(r.tun)} -j ACCEPT`,
+          `-A ${CHAIN.forward} -o ${name(r.tun)} -j ACCEPT`,
+        ]
+      : []),
+  ];
+  const nat = mine(r?.masquerade ?? []).flatMap((source) => [
+    `-A ${CHAIN.nat} -s ${source} -o ${name(r!.tun)} -j RETURN`,
+    `-A ${CHAIN.nat} -s ${source} -o lo -j RETURN`,
+    `-A ${CHAIN.nat} -s ${source} -j MASQUERADE`,
+  ]);
+  return ['filter', 'nat']
+    .map((table) => {
+      const lines = table === 'filter' ? filter : nat;
+      const hooks = HOOKS.filter((h) => h[0] === table);
+      // The nat table is not even touched (it would load conntrack) unless there is or was something of ours in it.
+      if (table === 'nat' && lines.length === 0 && !jumps.some((j) => j.includes(CHAIN.nat))) return '';
+      return [
+        `*${table}`,
+        ...hooks.map(([, , chain]) => `:${chain} - [0:0]`),
+        ...lines,
+        ...hooks.flatMap(([, builtin, chain]) => [...unhook(jumps, builtin, chain), `-I ${builtin} 1 -j ${chain}`]),
+        'COMMIT\n',
+      ].join('\n');
+    })
+    .join('');
+}
+
+/** Removes our chains, given the calls and chains that exist (`iptables -S` of both tables). */
+export function iptablesRemoval(existing: readonly string[]): string {
+  return ['filter', 'nat']
+    .map((table) => {
+      const chains = HOOKS.filter((h) => h[0] === table && existing.includes(`-N ${h[2]}`));
+      if (chains.length === 0) return '';
+      return [
+        `*${table}`,
+        ...chains.flatMap(([, builtin, chain]) => unhook(existing, builtin, chain)),
+        ...chains.flatMap(([, , chain]) => [`-F ${chain}`, `-X ${chain}`]),
+        'COMMIT\n',
+      ].join('\n');
+    })
+    .join('');
+}
+
+const unhook = (lines: readonly string[], builtin: string, chain: string): string[] =>
+  lines.filter((l) => l === `-A ${builtin} -j ${chain}`).map((l) => l.replace('-A', '-D'));
+
+/** Interface names come from configuration: only what the kernel and both tools take literally. */
+function name(interfaceName: string): string {
+  if (!/^[A-Za-z0-9_.:@-]{1,15}$/.test(interfaceName)) throw new Error(`not an interface name: ${interfaceName}`);
+  return interfaceName;
+}
+
+function byFamily(list: readonly string[]): [ip: 'ip' | 'ip6', text: string][] {
+  const all = prefixes(list);
+  const v4 = all.filter((p) => !p.includes(':'));
+  const v6 = all.filter((p) => p.includes(':'));
+  const text = (ip: 'ip' | 'ip6', p: string[]): [typeof ip, string][] => (p.length === 0 ? [] : [[ip, p.join(', ')]]);
+  return [...text('ip', v4), ...text('ip6', v6)];
+}
+
+/** Addresses, prefixes and IPv4 ranges to prefixes. Throws on anything else: nothing unchecked reaches a rule. */
+export function prefixes(list: readonly string[]): string[] {
+  return list.flatMap((item) => {
+    const [from = '', to] = item.split('-');
+    if (to !== undefined && isIP(from) === 4 && isIP(to) === 4) return rangePrefixes(number(from), number(to));
+    const [address = '', length, ...more] = item.split('/');
+    const bits = isIP(address) === 4 ? 32 : isIP(address) === 6 && !address.includes('%') ? 128 : -1;
+    const n = length === undefined ? bits : /^\d{1,3}$/.test(length) ? Number(length) : -1;
+    if (bits < 0 || n < 0 || n > bits || more.length > 0) throw new Error(`not an address, prefix or range: ${item}`);
+    return [`${address}/${n}`];
+  });
+}
+
+/** The fewest prefixes that cover from..to exactly. */
+function rangePrefixes(from: number, to: number): string[] {
+  const out: string[] = [];
+  while (from <= to) {
+    let size = 1;
+    while (size < 2 ** 32 && from % (size * 2) === 0 && from + size * 2 - 1 <= to) size *= 2;
+    out.push(`${dotted(from)}/${32 - Math.log2(size)}`);
+    from += size;
+  }
+  return out;
+}
+
+const number = (dotted: string): number => dotted.split('.').reduce((n, octet) => n * 256 + Number(octet), 0);
+const dotted = (n: number): string => [24, 16, 8, 0].map((shift) => Math.floor(n / 2 ** shift) % 256).join('.');

@@ -1,0 +1,196 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { FirewallError, foreignDropPolicies, openFirewall } from '../../src/io/firewall.js';
+import { iptablesRemoval, iptablesRules, nftRemoval, nftRules, prefixes } from '../../src/io/firewall-rules.js';
+import type { Ran } from '../../src/io/run.js';
+
+const reachability = { tun: 'lockstep0', accept: true, masquerade: ['10.99.0.2-10.99.0.7', '2001:db8:1::/64'] };
+
+t.test('nft: the guard alone', async (t) => {
+  t.equal(
+    nftRules({}),
+    `table inet lockstep
+delete table inet lockstep
+table inet lockstep {
+  chain guard-in {
+    type filter hook input priority -200; policy accept;
+    udp dport 1701 meta ipsec missing counter drop
+  }
+  chain guard-out {
+    type filter hook output priority -200; policy accept;
+    udp sport 1701 rt ipsec missing counter drop
+  }
+}
+`,
+  );
+});
+
+t.test('nft: guard and reachability in one transaction', async (t) => {
+  const text = nftRules({ reachability });
+  for (const want of [
+    'udp dport 1701 meta ipsec missing counter drop',
+    'udp sport 1701 rt ipsec missing counter drop',
+    'udp dport { 500, 4500 } accept',
+    'meta l4proto esp accept',
+    'udp dport 1701 meta ipsec exists accept',
+    'iifname "lockstep0" accept',
+    'oifname "lockstep0" accept',
+    'ip saddr { 10.99.0.2/31, 10.99.0.4/30 } oifname != { "lockstep0", "lo" } masquerade',
+    'ip6 saddr { 2001:db8:1::/64 } oifname != { "lockstep0", "lo" } masquerade',
+  ])
+    t.ok(text.includes(want), want);
+  t.notMatch(nftRules({ reachability: { ...reachability, accept: false, masquerade: [] } }), /accept$|masquerade/m);
+});
+
+t.test('a raw listener is the only exception, and comes before the drop', async (t) => {
+  const raw = [{ interface: 'isp0', peers: ['192.0.2.7'] }];
+  t.match(nftRules({ raw }), /iifname "isp0" ip saddr { 192\.0\.2\.7\/32 } udp dport 1701 accept\n.*missing.*drop/);
+  t.match(nftRules({ raw }), /oifname "isp0" ip daddr { 192\.0\.2\.7\/32 } udp sport 1701 accept\n.*missing.*drop/);
+  t.match(
+    iptablesRules({ raw }, 4, []),
+    /-A LOCKSTEP-IN -i isp0 -s 192\.0\.2\.7\/32 -p udp --dport 1701 -j ACCEPT\n.*--pol none -j DROP/,
+  );
+});
+
+t.test('iptables-legacy: one commit per table, our jumps first', async (t) => {
+  t.equal(
+    iptablesRules({}, 4, []),
+    `*filter
+:LOCKSTEP-IN - [0:0]
+:LOCKSTEP-OUT - [0:0]
+:LOCKSTEP-FWD - [0:0]
+-A LOCKSTEP-IN -p udp --dport 1701 -m policy --dir in --pol none -j DROP
+-A LOCKSTEP-OUT -p udp --sport 1701 -m policy --dir out --pol none -j DROP
+-I INPUT 1 -j LOCKSTEP-IN
+-I OUTPUT 1 -j LOCKSTEP-OUT
+-I FORWARD 1 -j LOCKSTEP-FWD
+COMMIT
+`,
+  );
+  const again = iptablesRules({ reachability }, 4, ['-A INPUT -j LOCKSTEP-IN', '-A INPUT -j ACCEPT']);
+  t.match(again, /-D INPUT -j LOCKSTEP-IN\n-I INPUT 1 -j LOCKSTEP-IN/);
+  t.match(
+    again,
+    /\*nat\n:LOCKSTEP-NAT[\s\S]*-s 10\.99\.0\.2\/31 -j MASQUERADE[\s\S]*-I POSTROUTING 1 -j LOCKSTEP-NAT\nCOMMIT/,
+  );
+  t.notMatch(again, /2001:db8/);
+  t.match(iptablesRules({ reachability }, 6, []), /-s 2001:db8:1::\/64 -j MASQUERADE/);
+});
+
+t.test('back to the guard alone empties the nat chain that was used', async (t) => {
+  t.match(iptablesRules({}, 4, ['-A POSTROUTING -j LOCKSTEP-NAT']), /\*nat\n:LOCKSTEP-NAT - \[0:0\]\n-D POSTROUTING/);
+});
+
+t.test('removal takes what exists and nothing else', async (t) => {
+  t.equal(nftRemoval(), 'table inet lockstep\ndelete table inet lockstep\n');
+  t.equal(iptablesRemoval(['-P INPUT ACCEPT', '-N DOCKER', '-A INPUT -j DOCKER']), '');
+  t.equal(
+    iptablesRemoval(['-N LOCKSTEP-IN', '-A INPUT -j LOCKSTEP-IN', '-N LOCKSTEP-NAT', '-A POSTROUTING -j LOCKSTEP-NAT']),
+    `*filter
+-D INPUT -j LOCKSTEP-IN
+-F LOCKSTEP-IN
+-X LOCKSTEP-IN
+COMMIT
+*nat
+-D POSTROUTING -j LOCKSTEP-NAT
+-F LOCKSTEP-NAT
+-X LOCKSTEP-NAT
+COMMIT
+`,
+  );
+});
+
+t.test('nothing but names and addresses reaches a rule', async (t) => {
+  for (const bad of ['eth0"; flush ruleset; "', 'a b', '', 'x'.repeat(16), '-o'.concat('\n')])
+    t.throws(() => nftRules({ reachability: { ...reachability, tun: bad } }), /not an interface name/, bad);
+  for (const bad of ['10.0.0.0/33', '10.0.0/24', '::1/129', 'fe80::1%eth0', '10.0.0.1-', '10.0.0.0/8/8', 'any'])
+    t.throws(() => prefixes([bad]), /not an address, prefix or range/, bad);
+});
+
+t.test('law: the prefixes of a range cover it exactly, in order, and are the fewest', async (t) => {
+  t.strictSame(prefixes(['0.0.0.0-255.255.255.255']), ['0.0.0.0/0']);
+  t.strictSame(prefixes(['10.0.0.1-10.0.0.1', '192.0.2.1', '2001:db8::1']), [
+    '10.0.0.1/32',
+    '192.0.2.1/32',
+    '2001:db8::1/128',
+  ]);
+  const dotted = (n: number) => [24, 16, 8, 0].map((s) => (n >>> s) & 255).join('.');
+  const value = (a: string) => a.split('.').reduce((n, o) => n * 256 + Number(o), 0);
+  fc.assert(
+    fc.property(fc.nat(0xffffffff), fc.nat(5000), (a, more) => {
+      const b = Math.min(a + more, 0xffffffff);
+      let next = a;
+      const parts = prefixes([`${dotted(a)}-${dotted(b)}`]);
+      for (const p of parts) {
+        const [base = '', bits = ''] = p.split('/');
+        const size = 2 ** (32 - Number(bits));
+        if (value(base) !== next || next % size !== 0) return false;
+        next += size;
+      }
+      return next === b + 1 && parts.length <= 2 * Math.ceil(Math.log2(more + 2));
+    }),
+  );
+});
+
+const answer = (status: number, stdout = '', stderr = ''): Ran => ({ status, stdout, stderr });
+
+t.test('nft where it works', async (t) => {
+  const calls: string[] = [];
+  const firewall = await openFirewall({
+    run: async (tool, args, input = '') => {
+      calls.push(
+        `${tool} ${args.join(' ')} ${/masquerade/.test(input) ? 'all' : /drop/.test(input) ? 'guard' : 'none'}`,
+      );
+      return answer(0);
+    },
+  });
+  await firewall.apply(reachability);
+  await firewall.removeReachability();
+  await firewall.removeAll();
+  t.equal(firewall.backend, 'nft');
+  t.strictSame(calls, ['nft -f - guard', 'nft -f - all', 'nft -f - guard', 'nft -f - none']);
+});
+
+t.test('iptables-legacy where the kernel has no nft inet, both families where there is IPv6', async (t) => {
+  for (const ipv6 of [false, true]) {
+    const calls: string[] = [];
+    const firewall = await openFirewall({
+      ipv6,
+      run: async (tool, args) => {
+        calls.push(`${tool} ${args.join(' ')}`);
+        return tool === 'nft' ? answer(1, '', '/dev/stdin:1:1-20: Error: Operation not supported\n') : answer(0);
+      },
+    });
+    t.equal(firewall.backend, 'iptables-legacy');
+    t.strictSame(
+      calls.filter((c) => c.includes('restore')),
+      ipv6
+        ? ['iptables-legacy-restore --noflush -w 5', 'ip6tables-legacy-restore --noflush -w 5']
+        : ['iptables-legacy-restore --noflush -w 5'],
+    );
+  }
+});
+
+t.test('neither: a clear refusal with what each said', async (t) => {
+  await t.rejects(
+    openFirewall({ run: async (tool) => answer(127, '', `spawn ${tool} ENOENT`), ipv6: false }),
+    new FirewallError(
+      'cannot install the rules that keep L2TP from leaving unencrypted: nft: spawn nft ENOENT; iptables-legacy: spawn iptables-legacy ENOENT',
+    ),
+  );
+});
+
+t.test('the drop policies of others are found', async (t) => {
+  const chain = (table: string, name: string, hook: string, policy: string) => ({
+    chain: { family: 'inet', table, name, type: 'filter', hook, prio: 0, policy },
+  });
+  const nftables = [
+    { metainfo: {} },
+    chain('filter', 'input', 'input', 'drop'),
+    chain('filter', 'output', 'output', 'drop'),
+    chain('lockstep', 'guard-in', 'input', 'drop'),
+    chain('host', 'fwd', 'forward', 'accept'),
+  ];
+  t.strictSame(await foreignDropPolicies(async () => answer(0, JSON.stringify({ nftables }))), ['inet filter input']);
+  t.strictSame(await foreignDropPolicies(async () => answer(127)), []);
+});
