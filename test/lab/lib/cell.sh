@@ -1,0 +1,21 @@
+#!/bin/bash
+# cell.sh SCENARIO: runs one scenario in a cell of its own: private mounts, process ids and network. When the cell's first
+# process ends, the kernel ends everything in it, so a scenario cannot leave a process, namespace, device or file behind.
+# The same on a capable host and in the user-mode guest. LAB_OUT is the directory that is kept.
+set -u
+LAB_DIR=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
+
+if [ "${LAB_CELL:-}" != inside ]; then
+  # What the kernel would load on demand is loaded here: inside, a network namespace may not ask for it.
+  modprobe -qa xfrm_user esp4 authenc cbc hmac echainiv seqiv des_generic veth bridge tun iptable_nat iptable_filter \
+    xt_MASQUERADE xt_policy xt_TCPMSS xt_conntrack ppp_generic ppp_async ppp_synctty pppox l2tp_ppp 2>/dev/null
+  export LAB_CELL=inside
+  exec unshare --mount --pid --net --fork --kill-child=KILL --mount-proc bash "$0" "$@"
+fi
+
+mount -t tmpfs -o mode=755 run /run
+mkdir -p /run/lock /run/netns /run/lab
+mount -t tmpfs -o mode=755 ppp /etc/ppp   # pppd reads only what the scenario wrote
+: > /etc/ppp/options
+ip link set lo up
+exec bash "$LAB_DIR/lib/scenario.sh" "$1"

@@ -1,0 +1,45 @@
+# Our gateway in namespace gw: started as an operator would, asked through its control socket and its JSON log.
+# shellcheck shell=bash
+CONTROL=$RUN/gw/control
+
+start_gateway() {
+  host_files gw gw
+  on gw node "$REPO/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
+  GATEWAY=$!
+  wait_for 90 gateway_settled
+  gateway_said gateway.ready || fail "gw: lockstepd is not ready: $(gateway_last)"
+  same 'gw: lockstepd answers on its control socket' "$(lockstep status --json | jq -r .state)" listening
+}
+gateway_settled() { gateway_said gateway.ready || ! kill -0 "$GATEWAY"; }
+gateway_last() { { cat "$RUN/gw/stderr"; tail -n 2 "$RUN/gw/log.json"; } | tail -n 3 | tr '\n' ' '; }
+lockstep() { on gw node "$REPO/dist/src/ctl.js" --socket "$CONTROL" "$@"; }
+# gateway_said EVENT [JQ-CONDITION]
+gateway_said() { jq -e -n --arg event "$1" "first(inputs | select(.event == \$event) | select(${2:-true}))" "$RUN/gw/log.json"; }
+# gateway_event EVENT JQ-CONDITION TEXT: the gateway's log must come to say so.
+gateway_event() { eventually 30 "gw: the log says $3" gateway_said "$1" "$2"; }
+# gateway_sessions JQ-CONDITION TEXT: true of the array that `lockstep sessions --json` prints.
+gateway_sessions() { eventually 30 "gw: $2" sessions_are "$1"; }
+sessions_are() { lockstep sessions --json | tee "$RUN/gw/sessions.json" | jq -e "$1"; }
+gateway_no_sessions() { sessions_are 'length == 0'; }
+# gateway_disconnect USER
+gateway_disconnect() { check "gw: lockstep disconnect $1" lockstep disconnect "$1"; }
+# Whether the gateway takes the IKE SA down with the tunnel.
+gateway_ends_ike() { true; }
+
+# gateway_clean_exit: SIGTERM, and nothing of it is left.
+gateway_clean_exit() {
+  local status=0
+  step stop 'SIGTERM to the gateway'
+  kill -TERM "$GATEWAY"
+  wait_for 60 not kill -0 "$GATEWAY" || fail 'gw: lockstepd still runs 60 s after SIGTERM'
+  wait "$GATEWAY" || status=$?
+  same 'gw: exit status' "$status" 0
+  check 'gw: no SA is left' no_sa gw
+  same 'gw: xfrm policies left' "$(ip -n gw xfrm policy | grep -c ^src)" 0
+  same 'gw: firewall rules left' "$(gateway_firewall)" ''
+  same 'gw: devices left' "$(ip -n gw -o link | awk -F': ' '$2 !~ /^(lo|wan@|lan@)/ { print $2 }')" ''
+  same 'gw: processes left' "$(ip netns pids gw | tr '\n' ' ')" ''
+}
+gateway_firewall() {
+  { on gw iptables-legacy-save; on gw ip6tables-legacy-save; on gw nft list tables; } 2> /dev/null | grep -iE 'lockstep|^-A'
+}

@@ -1,0 +1,36 @@
+# Where scenarios run: on this kernel when it can, otherwise in a user-mode Linux guest. LAB_KERNEL=host|uml decides by hand.
+# shellcheck shell=bash
+
+# lab_kernel: prints host or uml.
+lab_kernel() {
+  case ${LAB_KERNEL:-} in
+    host | uml) echo "$LAB_KERNEL" ;;
+    *) if [ -z "$(kernel_lacks)" ]; then echo host; else echo uml; fi ;;
+  esac
+}
+# kernel_lacks: what this kernel misses of ESP, PPP over L2TP, TUN, bridges and SO_RCVMARK; empty when it has all.
+kernel_lacks() {
+  local lacks=() zeros=00000000000000000000000000000000 version
+  modprobe -qa esp4 xfrm_user cbc hmac authenc ppp_generic l2tp_ppp tun veth bridge 2> /dev/null
+  unshare --net ip xfrm state add src 127.0.0.1 dst 127.0.0.1 proto esp spi 0x100 mode transport \
+    auth 'hmac(sha1)' "0x${zeros}00000000" enc 'cbc(aes)' "0x$zeros" 2> /dev/null || lacks+=(ESP)
+  (: < /dev/ppp) 2> /dev/null || lacks+=(PPP)
+  [ -c /dev/net/tun ] || lacks+=(TUN)
+  unshare --net sh -c 'ip link add a type veth peer name b && ip link add br0 type bridge' 2> /dev/null || lacks+=(veth/bridge)
+  version=$(uname -r)
+  [ "$(printf '%s\n' 5.19 "$version" | sort -V | head -1)" = 5.19 ] || lacks+=(SO_RCVMARK)
+  echo "${lacks[*]}"
+}
+# in_kernel host|uml SECONDS OUT SCENARIO: runs the scenario's cell there; OUT is the directory that is kept.
+in_kernel() {
+  local where=$1 limit=$2 out=$3 scenario=$4 variable variables=()
+  if [ "$where" = host ]; then
+    LAB_OUT=$out LAB_LIMIT=$limit timeout -k 5 $((limit + 60)) bash "$LAB_DIR/lib/cell.sh" "$scenario"
+  else
+    for variable in LAB_GATEWAY LAB_LINES LAB_STYLE; do
+      [ -z "${!variable:-}" ] || variables+=(-e "$variable=${!variable}")
+    done
+    bash "$LAB_DIR/uml/run" -m "${LAB_MEMORY:-512M}" -t $((limit + 60)) -w "$out" -e LAB_OUT="$out" -e LAB_LIMIT="$limit" \
+      ${variables[@]+"${variables[@]}"} "$LAB_DIR/lib/cell.sh" "$scenario"
+  fi
+}

@@ -1,0 +1,29 @@
+# Conditions. Nothing in the lab sleeps for a length of time; it waits until something is so, at most for a length of time.
+# shellcheck shell=bash
+
+# wait_for SECONDS COMMAND...: until the command succeeds; 1 when time is up.
+wait_for() {
+  local until=$((SECONDS + $1))
+  shift
+  until "$@" > /dev/null 2>&1; do
+    [ "$SECONDS" -lt "$until" ] || return 1
+    sleep 0.2
+  done
+}
+# check TEXT COMMAND...: must be so now.
+check() {
+  local text=$1 said
+  shift
+  said=$("$@" 2>&1) || fail "$text (${*}${said:+: ${said:0:300}})"
+  passed "$text"
+}
+# eventually SECONDS TEXT COMMAND...: must become so.
+eventually() {
+  local limit=$1 text=$2
+  shift 2
+  wait_for "$limit" "$@" || fail "$text: not within $limit s (${*})"
+  passed "$text"
+}
+# same TEXT GOT WANTED
+same() { [ "$2" = "$3" ] || fail "$1: got '$2', wanted '$3'"; passed "$1"; }
+not() { ! "$@"; }

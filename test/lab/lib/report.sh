@@ -1,0 +1,18 @@
+# What a scenario says: steps, checks (counted) and notes. The first failed check ends it: what follows would mean nothing.
+# shellcheck shell=bash
+CHECKS=0 STEP=start FAILED=
+seconds() { cut -d' ' -f1 /proc/uptime; }
+BEGAN=$(seconds)
+elapsed() { awk -v a="$BEGAN" -v b="$(seconds)" 'BEGIN { printf "%.1f", b - a }'; }
+
+# step NAME TEXT: what comes next, in a word and in a sentence.
+step() { STEP=$1; printf '[%5ss] %-11s %s\n' "$(elapsed)" "$1" "$2"; }
+passed() { CHECKS=$((CHECKS + 1)); printf '[%5ss] %-11s   ok %s\n' "$(elapsed)" '' "$1"; }
+failed() {
+  FAILED="$STEP: $1"
+  printf '[%5ss] %-11s   not ok: %s\n' "$(elapsed)" '' "$1"
+  printf '%s\n' "$FAILED" > "$LAB_OUT/failed"
+}
+fail() { failed "$1"; exit 1; }
+# note TEXT: a measured number for the results table.
+note() { printf '[%5ss] %-11s   %s\n' "$(elapsed)" '' "$1"; printf '%s\n' "$1" >> "$LAB_OUT/notes"; }

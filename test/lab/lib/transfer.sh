@@ -1,0 +1,41 @@
+# TCP transfers with checksums. A stream is 100 000 000 bytes: ten million numbers that begin with the stream's own digit,
+# so that every line names its stream and its place in it.
+# shellcheck shell=bash
+LINES_PER_STREAM=${LAB_LINES:-10000000}
+stream_command() { echo "seq ${1}00000000 $((${1}00000000 + LINES_PER_STREAM - 1))"; }
+stream() { seq "${1}00000000" $((${1}00000000 + LINES_PER_STREAM - 1)); }
+stream_sum() { stream "$1" | sha256sum | cut -d' ' -f1; }
+listening() { [ -n "$(on "$1" ss -ltnH "sport = :$2")" ]; }
+
+# serve HOST STREAM PORT: HOST sends the stream to the first caller.
+serve() {
+  on "$1" socat -u -b 65536 "SYSTEM:$(stream_command "$2")" "TCP-LISTEN:$3,reuseaddr" &
+  wait_for 20 listening "$1" "$3" || fail "no listener on $1:$3"
+}
+# sink HOST NAME PORT: HOST writes the checksum of what the first caller sends to HOST's NAME.sum.
+sink() {
+  rm -f "$RUN/$1/$2.sum"
+  { on "$1" socat -u -b 65536 "TCP-LISTEN:$3,reuseaddr" - | sha256sum | cut -d' ' -f1 > "$RUN/$1/$2.tmp"; mv "$RUN/$1/$2.tmp" "$RUN/$1/$2.sum"; } &
+  wait_for 20 listening "$1" "$3" || fail "no listener on $1:$3"
+}
+# download HOST STREAM PORT [FROM]: the checksum of what HOST gets.
+download() { on "$1" timeout 150 socat -u -b 65536 "TCP:${4:-$CORP}:$3" - | sha256sum | cut -d' ' -f1; }
+# upload HOST STREAM PORT
+upload() { stream "$2" | on "$1" timeout 150 socat -u -b 65536 - "TCP:$CORP:$3"; }
+
+# transfers HOST STREAM: both ways between HOST and corp, one after the other, checksums compared.
+transfers() {
+  local host=$1 stream=$2 want began port=$((5000 + 10 * $2)) megabytes=$((LINES_PER_STREAM / 100000))
+  want=$(stream_sum "$stream")
+  serve corp "$stream" "$port"
+  began=$(date +%s%N)
+  same "$host: $megabytes MB down, checksum" "$(download "$host" "$stream" "$port")" "$want"
+  note "$host down $(rate "$megabytes" "$began")"
+  sink corp "$host" $((port + 1))
+  began=$(date +%s%N)
+  upload "$host" "$stream" $((port + 1)) || fail "$host: the upload broke off"
+  wait_for 30 test -f "$RUN/corp/$host.sum" || fail "$host: corp never saw the end of the upload"
+  note "$host up $(rate "$megabytes" "$began")"
+  same "$host: $megabytes MB up, checksum" "$(cat "$RUN/corp/$host.sum")" "$want"
+}
+rate() { awk -v mb="$1" -v a="$2" -v b="$(date +%s%N)" 'BEGIN { printf "%.0f Mbit/s", mb * 8e9 / (b - a) }'; }
