@@ -68,7 +68,7 @@ export const SCHEMA = {
       '25h',
     ),
     child_lifetime: leaf(
-      'After this we renew an ESP SA ourselves. Above every known client, so that the client renews it.',
+      'An ESP SA that the client has not renewed ends after this. Above what every known client waits.',
       f.duration('60s', '7d', 'never'),
       '9h',
     ),

@@ -58,6 +58,12 @@ t.test('a user who returns gets the last address, as long as nobody else needed 
   t.equal(pool.acquire('a'), undefined);
 });
 
+t.test('a pool without ranges serves fixed addresses only', async (t) => {
+  const pool = new AddressPool({ ranges: [], fixed: [['f', '10.0.0.1']] });
+  t.equal(pool.acquire('a'), undefined);
+  t.equal(pool.acquire('f'), '10.0.0.1');
+});
+
 t.test('a second session of one user gets another address', async (t) => {
   const pool = new AddressPool({ ranges: [range('10.0.0.1', '10.0.0.3')] });
   t.equal(pool.acquire('a'), '10.0.0.1');
