@@ -21,11 +21,22 @@ gateway_event() { eventually 30 "gw: the log says $3" gateway_said "$1" "$2"; }
 gateway_sessions() { eventually 30 "gw: $2" sessions_are "$1"; }
 sessions_are() { lockstep sessions --json | tee "$RUN/gw/sessions.json" | jq -e "$1"; }
 gateway_no_sessions() { sessions_are 'length == 0'; }
+# gateway_table: what an operator sees; alice must be in it.
+gateway_table() {
+  local table
+  table=$(lockstep sessions) || fail 'lockstep sessions failed'
+  show "$table"
+  check 'gw: the table shows alice with her address' grep -qE 'alice.*10[.]99[.]0[.]|10[.]99[.]0[.].*alice' <<< "$table"
+}
 # gateway_disconnect USER
 gateway_disconnect() { check "gw: lockstep disconnect $1" lockstep disconnect "$1"; }
 # Whether the gateway takes the IKE SA down with the tunnel.
 gateway_ends_ike() { true; }
 
+# keeps_secret SECRET: neither what the gateway wrote nor any process list shows it.
+keeps_secret() {
+  test -s "$RUN/gw/log.json" && ! grep -rqF --exclude='secret*' -- "$1" "$RUN/gw" && ! grep -qaF -- "$1" /proc/[0-9]*/cmdline
+}
 # gateway_clean_exit: SIGTERM, and nothing of it is left.
 gateway_clean_exit() {
   local status=0

@@ -16,7 +16,7 @@ kernel_lacks() {
     auth 'hmac(sha1)' "0x${zeros}00000000" enc 'cbc(aes)' "0x$zeros" 2> /dev/null || lacks+=(ESP)
   (: < /dev/ppp) 2> /dev/null || lacks+=(PPP)
   [ -c /dev/net/tun ] || lacks+=(TUN)
-  unshare --net sh -c 'ip link add a type veth peer name b && ip link add br0 type bridge' 2> /dev/null || lacks+=(veth/bridge)
+  unshare --net sh -c 'ip link add lab0 type veth peer name lab1 && ip link add br0 type bridge' 2> /dev/null || lacks+=(veth/bridge)
   version=$(uname -r)
   [ "$(printf '%s\n' 5.19 "$version" | sort -V | head -1)" = 5.19 ] || lacks+=(SO_RCVMARK)
   echo "${lacks[*]}"

@@ -16,3 +16,8 @@ failed() {
 fail() { failed "$1"; exit 1; }
 # note TEXT: a measured number for the results table.
 note() { printf '[%5ss] %-11s   %s\n' "$(elapsed)" '' "$1"; printf '%s\n' "$1" >> "$LAB_OUT/notes"; }
+# show TEXT: what a program printed, for the reader.
+show() {
+  local line
+  while IFS= read -r line; do printf '%22s| %s\n' '' "$line"; done <<< "$1"
+}
