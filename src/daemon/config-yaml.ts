@@ -13,21 +13,25 @@ export interface YamlFile {
 /** @throws ConfigError when the text is not one YAML mapping. */
 export function parseYaml(file: string, text: string): YamlFile {
   const lines = new LineCounter();
-  const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: false });
-  const error = doc.errors[0] ?? doc.warnings[0];
-  if (error !== undefined)
+  const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
+  const invalid = (line: number, why: string): never => {
     throw new ConfigError(
-      { file, line: lines.linePos(error.pos[0]).line },
+      { file, line },
       undefined,
-      // The parser's first sentence; what follows may quote the file, and the file may hold passwords.
-      `not valid YAML (${error.code.toLowerCase().replaceAll('_', ' ')})`,
+      `not valid YAML (${why})`,
       'YAML 1.2, keys indented with spaces, each key once',
     );
+  };
+  const error = doc.errors[0] ?? doc.warnings[0];
+  // The code alone: the parser's message may quote the file, and the file may hold passwords.
+  if (error !== undefined) invalid(lines.linePos(error.pos[0]).line, error.code.toLowerCase().replaceAll('_', ' '));
   if (doc.contents !== null && !isMap(doc.contents))
     throw new ConfigError({ file, line: 1 }, undefined, 'the file is not a mapping', 'lines of the form `key: value`');
 
-  const at = new Map<string, number>();
-  collect(doc.contents as Node | null, [], at, (node) => lines.linePos(node.range?.[0] ?? 0).line);
+  const at: Lines = new Map();
+  const lineOf = (node: Node) => lines.linePos(node.range?.[0] ?? 0).line;
+  // The parser's own check compares every key with every other: seconds for a large users file.
+  collect(doc.contents, [], at, lineOf, (node) => invalid(lineOf(node), 'duplicate key'));
   let value: unknown;
   try {
     value = doc.toJS({ maxAliasCount: 20 });
@@ -52,15 +56,23 @@ export function parseYaml(file: string, text: string): YamlFile {
   };
 }
 
-function collect(node: unknown, path: string[], at: Map<string, number>, lineOf: (n: Node) => number): void {
+/** Path, joined with NUL -> line. */
+type Lines = Map<string, number>;
+
+function collect(
+  node: unknown,
+  path: string[],
+  at: Lines,
+  lineOf: (n: Node) => number,
+  twice: (n: Node) => void,
+): void {
   const add = (step: string, key: Node, value: unknown) => {
     const here = [...path, step];
-    at.set(here.join('\0'), lineOf(key));
-    collect(value, here, at, lineOf);
+    const name = here.join('\0');
+    if (at.has(name)) twice(key);
+    at.set(name, lineOf(key));
+    collect(value, here, at, lineOf, twice);
   };
   if (isMap(node)) for (const { key, value } of node.items) if (isScalar(key)) add(String(key.value), key, value);
-  if (isSeq(node))
-    node.items.forEach((item, i) => {
-      add(String(i), item as Node, item);
-    });
+  if (isSeq(node)) for (const [i, item] of node.items.entries()) add(String(i), item as Node, item);
 }

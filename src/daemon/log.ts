@@ -21,6 +21,8 @@ export interface LogOptions {
  * JSON lines have `time`, `level`, `event`, then the fields. Logging never throws.
  */
 export function createLogger({ level, format, stream = process.stdout, now = () => new Date() }: LogOptions): Log {
+  // A reader that went away (EPIPE) must not take the gateway with it.
+  stream.on('error', () => {});
   return winston.createLogger({
     level,
     levels: LEVELS,

@@ -39,7 +39,7 @@ export class UserStore {
   static load(path: string): UserStore {
     const file = readSecretFile(path, MAX_USERS_FILE);
     if (!file.ok)
-      throw new ConfigError({ file: path }, undefined, file.problem, 'a file with mode 0600, of at most 16 MiB');
+      throw new ConfigError({ file: path }, undefined, file.problem, 'a file with mode 0600, of at most 4 MiB');
     return UserStore.parse(path, file.text);
   }
 
@@ -188,4 +188,4 @@ function origin(yaml: YamlFile, path: readonly string[]): Origin {
 }
 
 const KEYS = ['password', 'nt_hash', 'address', 'disabled'];
-/* Implementation */ const MAX_USERS_FILE = 16 * 1024 * 1024;
+/* Implementation */ const MAX_USERS_FILE = 4 * 1024 * 1024;

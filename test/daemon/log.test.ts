@@ -148,3 +148,11 @@ t.test('field names that winston or the line itself use', async (t) => {
     event_: 'forged',
   });
 });
+
+t.test('a stream that fails does not fail its caller', async (t) => {
+  const stream = new Writable({ write: (_chunk, _encoding, done) => done(new Error('EPIPE')) });
+  const log = createLogger({ level: 'info', format: 'json', stream });
+  log.info('x');
+  await new Promise((done) => stream.once('close', done));
+  t.doesNotThrow(() => log.info('y'));
+});

@@ -128,7 +128,7 @@ t.test('the file must be for its owner only', async (t) => {
   for (const mode of [0o644, 0o640, 0o606]) {
     chmodSync(path, mode);
     t.throws(() => UserStore.load(path), {
-      message: `${path}: ${path} has mode 0${mode.toString(8)}, so others than its owner can open it; allowed: a file with mode 0600, of at most 16 MiB`,
+      message: `${path}: ${path} has mode 0${mode.toString(8)}, so others than its owner can open it; allowed: a file with mode 0600, of at most 4 MiB`,
     });
   }
   chmodSync(path, 0o600);
