@@ -33,6 +33,11 @@ export interface TuntapQueue {
   readBatch(max?: number): Uint8Array[];
   /** Packets accepted; the caller keeps the rest (would block). */
   writeBatch(packets: readonly Uint8Array[]): number;
+  /**
+   * Calls `listener` in every turn of the event loop in which packets wait (level-triggered), and keeps the process alive
+   * meanwhile; `undefined` stops. One reader per queue: EBUSY on queue 0 while its stream is open.
+   */
+  onReadable(listener: (() => void) | undefined): void;
 }
 
 export interface Tuntap {
