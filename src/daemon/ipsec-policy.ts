@@ -20,10 +20,16 @@ export interface IpsecSettings {
   readonly secrets: readonly PskSetting[];
   /** Also accept what only old clients need: MODP 1024 and 3DES without a stronger group, 3DES ESP. */
   readonly legacy?: boolean;
-  /** Seconds; above every client's own (RouterOS 86400 s), so that the client rekeys and never collides with us. */
+  /** Instead of the built-in lists, best first. */
+  readonly proposals?: readonly string[];
+  readonly espProposals?: readonly string[];
+  /**
+   * Seconds; above every client's own (IKE: RouterOS 86400, ESP: Android 28800), so that the client rekeys and never
+   * collides with us. After ikeLifetime we reauthenticate; an ESP SA older than espLifetime ends. 0 = never.
+   */
   readonly ikeLifetime?: number;
   readonly espLifetime?: number;
-  /** Liveness probes (RFC 3706) to peers that announced them, seconds. */
+  /** Liveness probes (RFC 3706) to peers that announced them, seconds; 0 = none. */
   readonly dpdDelay?: number;
   readonly dpdTimeout?: number;
 }
@@ -54,7 +60,7 @@ const ESP_LEGACY = ['3des-sha1'];
 const PFS_GROUPS = 'ecp384-ecp256-modp2048-modp1536';
 const PFS_LEGACY = 'modp1024';
 
-const DEFAULTS = { ikeLifetime: 93_600, espLifetime: 90_000, dpdDelay: 30, dpdTimeout: 150 };
+const DEFAULTS = { ikeLifetime: 90_000, espLifetime: 32_400, dpdDelay: 30, dpdTimeout: 150 };
 
 /** Replays are looked for in this many packets: a multi-queue path reorders more than the default of 32. */
 const REPLAY_WINDOW = 1024;
@@ -92,13 +98,13 @@ function secret({ secret, peers = [] }: PskSetting, i: number): IkeSecret {
   return { id: `psk-${i}`, owners: peers, secret };
 }
 
-function transportConnection(s: Required<IpsecSettings> | (typeof DEFAULTS & IpsecSettings)): ViciSection {
+function transportConnection(s: IpsecSettings & typeof DEFAULTS): ViciSection {
   const legacy = s.legacy ?? false;
   return {
     version: '0', // IKEv1 and IKEv2
     local_addrs: s.listen,
     remote_addrs: ['%any'],
-    proposals: ikeProposals(legacy),
+    proposals: s.proposals ?? ikeProposals(legacy),
     // Every PSK client's identity is its private address, so thousands share one: RFC 2407 §4.6.2.1.
     unique: 'never',
     fragmentation: 'yes',
@@ -115,12 +121,12 @@ function transportConnection(s: Required<IpsecSettings> | (typeof DEFAULTS & Ips
     send_cert: 'never',
     local: { auth: 'psk' },
     remote: { auth: 'psk', id: '%any' },
-    children: { [CONNECTION]: transportChild(s.espLifetime, legacy) },
+    children: { [CONNECTION]: transportChild(s.espLifetime, s.espProposals ?? espProposals(legacy)) },
   };
 }
 
 /** RFC 3193 §2.1 and §4.2; the marks are design decisions measured on two kernels, do not vary them. */
-function transportChild(espLifetime: number, legacy: boolean): ViciSection {
+function transportChild(espLifetime: number, proposals: readonly string[]): ViciSection {
   return {
     mode: 'transport',
     local_ts: ['dynamic[udp/1701]'],
@@ -128,11 +134,11 @@ function transportChild(espLifetime: number, legacy: boolean): ViciSection {
     mark_in: '%unique',
     mark_out: '%unique',
     set_mark_in: '%same',
-    esp_proposals: espProposals(legacy),
+    esp_proposals: proposals,
     replay_window: `${REPLAY_WINDOW}`,
     rekey_time: '0s',
-    rekey_bytes: '0',
-    rekey_packets: '0',
+    // 0 here too: from a rekey time of 0, charon 5.9.8 subtracts the default jitter and rekeys every second.
+    rand_time: '0s',
     life_time: `${espLifetime}s`,
     dpd_action: 'clear',
     close_action: 'none',
