@@ -1,6 +1,6 @@
 /**
- * Everything that can go wrong, as types. No error carries a value of a request: load-shared holds the PSK. Read the
- * strongSwan VICI README first ("Packet layer", "Client-initiated commands").
+ * Everything that can go wrong, as types. No error carries a value of a request (load-shared holds the PSK) but what
+ * charon quotes in its errmsg. Read the strongSwan VICI README first ("Packet layer", "Client-initiated commands").
  */
 import type { Section } from './message.js';
 

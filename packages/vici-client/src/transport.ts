@@ -76,7 +76,7 @@ export function parseEndpoint(uri: string): Endpoint {
   return { host, port };
 }
 
-/** Opens the stream. Rejects with {@link ConnectFailed}, also when `signal` fires first. */
+/** Opens the stream. Rejects with {@link ConnectFailed}, also when `signal` fires first (its reason is the cause). */
 export function openStream(uri: string, signal?: AbortSignal): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(parseEndpoint(uri));
@@ -85,8 +85,10 @@ export function openStream(uri: string, signal?: AbortSignal): Promise<Duplex> {
       socket.off('connect', connected).off('error', settle);
       if (error === undefined) return resolve(socket);
       socket.on('error', () => {}).destroy();
-      const why = error instanceof Error && 'code' in error ? error.code : 'aborted';
-      reject(new ConnectFailed(`vici: cannot connect to ${uri}: ${why}`, { cause: error }));
+      const { code } = error as { code?: unknown };
+      const why = typeof code === 'string' ? code : 'aborted';
+      const failed = new ConnectFailed(`vici: cannot connect to ${uri}: ${why}`, { cause: error });
+      reject(error instanceof ConnectFailed ? error : failed);
     };
     const connected = () => settle();
     const aborted = () => settle(signal?.reason ?? new Error('aborted'));

@@ -10,9 +10,21 @@ import { join } from 'node:path';
 
 const SEARCH = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
 
+export interface RealCharonOptions {
+  /** Listen where IKE listens, 500 and 4500; by default any free ports, which no peer can guess. */
+  readonly wellKnownPorts?: boolean;
+  /** Share the network namespace of this one, which runs already. */
+  readonly beside?: RealCharon;
+}
+
 export class RealCharon {
   readonly #dir = mkdtempSync(join(tmpdir(), 'charon-'));
+  readonly #options: RealCharonOptions;
   #child: ChildProcess | undefined;
+
+  constructor(options: RealCharonOptions = {}) {
+    this.#options = options;
+  }
 
   get endpoint(): string {
     return `unix://${this.#dir}/vici`;
@@ -29,8 +41,8 @@ export class RealCharon {
       conf,
       `charon-systemd {
          load = random nonce aes sha1 sha2 hmac kdf gmp openssl kernel-netlink socket-default vici
-         port = 0
-         port_nat_t = 0
+         port = ${this.#options.wellKnownPorts ? 500 : 0}
+         port_nat_t = ${this.#options.wellKnownPorts ? 4500 : 0}
          install_routes = no
          threads = 8
          plugins { vici { socket = ${this.endpoint} } }
@@ -38,9 +50,9 @@ export class RealCharon {
            flush_line = yes
            default = 1 } } }`,
     );
-    const namespace = process.getuid?.() === 0 ? ['-n'] : ['-r', '-n'];
     const start = ['setpriv', '--pdeathsig', 'KILL', 'sh', '-c', 'ip link set lo up && exec charon-systemd'];
-    const child = spawn('unshare', [...namespace, ...start], {
+    const [enter = '', ...namespace] = this.#namespace();
+    const child = spawn(enter, [...namespace, ...start], {
       env: { ...SEARCH, STRONGSWAN_CONF: conf },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -73,6 +85,15 @@ export class RealCharon {
   async remove(): Promise<void> {
     await this.stop();
     rmSync(this.#dir, { recursive: true, force: true });
+  }
+
+  /** Root needs no user namespace; others become root in one of their own. */
+  #namespace(): string[] {
+    const root = process.getuid?.() === 0;
+    const { beside } = this.#options;
+    const target = beside === undefined ? undefined : beside.#child?.pid;
+    if (target === undefined) return root ? ['unshare', '-n'] : ['unshare', '-r', '-n'];
+    return ['nsenter', '-t', String(target), '-n', ...(root ? [] : ['-U', '--preserve-credentials'])];
   }
 
   #accepts(): Promise<boolean> {
