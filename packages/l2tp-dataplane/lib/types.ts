@@ -117,6 +117,8 @@ export interface DataplaneOptions {
   readonly vnetHeader: boolean;
   /** UDP receive buffer to force, octets; default 4 MiB. */
   readonly receiveBuffer?: number;
+  /** Sessions the table holds; default 65536, at most 2^20. One more is ENOSPC. */
+  readonly maxSessions?: number;
   /** Called on the JS thread with what the packet thread handed up, in order of arrival. */
   readonly onUpcalls: (batch: readonly Upcall[]) => void;
   /** A fatal error of the thread (never of a packet): the data plane is closed after it. */

@@ -1,0 +1,216 @@
+// The decisions of the packet thread. RFC 2661 §3.1, §5.3; RFC 3193 §3.3.
+#include "forward.h"
+
+#include <algorithm>
+
+namespace dp {
+
+namespace {
+
+constexpr uint16_t kDhcpServer = 67, kDhcpv6Server = 547;
+
+uint16_t ppp_protocol(Family f) { return f == Family::v4 ? kPppIpv4 : kPppIpv6; }
+
+// Clamping leaves room for a header without options (RFC 6691): MSS does not count options.
+uint16_t mss_for(const Session& s, Family f) {
+  const uint16_t headers = f == Family::v4 ? 40 : 60;
+  return static_cast<uint16_t>(std::max<int>(s.mtu - headers, 1));
+}
+
+}  // namespace
+
+size_t write_data_header(const Session& s, uint16_t protocol, size_t n, uint8_t* out) {
+  const bool compressed = s.acfc && (protocol == kPppIpv4 || protocol == kPppIpv6);
+  const size_t ppp = compressed ? 2 : 4;
+  size_t at = 2;
+  out[0] = s.length_bit ? 0x40 : 0;
+  out[1] = 2;
+  if (s.length_bit) {
+    put16(out + 2, 8 + ppp + n);
+    at = 4;
+  }
+  put16(out + at, s.peers.tunnel);
+  put16(out + at + 2, s.peers.session);
+  at += 4;
+  if (!compressed) {
+    put16(out + at, 0xff03);
+    at += 2;
+  }
+  put16(out + at, protocol);
+  return at + 2;
+}
+
+void Forwarder::replace_prefixes(Session& s, std::vector<Prefix> prefixes) {
+  // A prefix named twice would need two removals.
+  std::vector<Prefix> next;
+  for (const Prefix& p : prefixes) {
+    if (std::find(next.begin(), next.end(), p) == next.end()) next.push_back(p);
+  }
+  // What stays is left in place: its route does not pass to the newest holder again.
+  for (const Prefix& p : s.prefixes) {
+    if (std::find(next.begin(), next.end(), p) == next.end()) routes.remove(p, &s);
+  }
+  for (const Prefix& p : next) {
+    if (std::find(s.prefixes.begin(), s.prefixes.end(), p) == s.prefixes.end()) routes.add(p, &s);
+  }
+  s.prefixes = std::move(next);
+}
+
+bool Forwarder::remove_session(Ids ids) {
+  Session* s = sessions.find(ids);
+  if (s == nullptr) return false;
+  replace_prefixes(*s, {});
+  return sessions.remove(ids);
+}
+
+void Forwarder::datagram(const ListenerPolicy& listener, const Path& from, uint8_t* p, size_t n, uint64_t now) {
+  if (listener.raw) {
+    const auto named = [&](const Prefix& peer) { return peer.contains(from.remote); };
+    if (std::none_of(listener.peers.begin(), listener.peers.end(), named)) return counters_.drop(GlobalDrop::raw_peer);
+  } else if (from.mark == 0) {
+    return counters_.drop(GlobalDrop::mark_zero);
+  }
+  L2tpHeader header;
+  switch (parse_l2tp(p, n, header)) {
+    case L2tpResult::too_short:
+      return counters_.drop(GlobalDrop::too_short);
+    case L2tpResult::bad_version:
+      return counters_.drop(GlobalDrop::version);
+    case L2tpResult::ok:
+      break;
+  }
+  const bool confirmed = listener.raw || marks.has(from.mark);
+  if (header.control) {
+    if (!sink_.control(from, confirmed, p, n)) counters_.drop(GlobalDrop::queue_full);
+    return;
+  }
+  if (!confirmed) return counters_.drop(GlobalDrop::mark_unknown);
+  Session* s = sessions.find(Ids{header.tunnel, header.session});
+  if (s == nullptr) return counters_.drop(GlobalDrop::no_session);
+  if (s->path != from) return violation(*s, from, now);
+
+  uint16_t protocol;
+  size_t begin;
+  uint8_t* ppp = p + header.begin;
+  if (!parse_ppp(ppp, header.end - header.begin, protocol, begin)) return s->drop(SessionDrop::malformed);
+  uint8_t* information = ppp + begin;
+  const size_t left = header.end - header.begin - begin;
+  if (protocol == kPppIpv4) return ip_from_peer(*s, Family::v4, information, left, now);
+  if (protocol == kPppIpv6) return ip_from_peer(*s, Family::v6, information, left, now);
+  if (!s->frames.take(now)) return s->drop(SessionDrop::rate);
+  if (!sink_.frame(s->ours, protocol, information, left)) counters_.drop(GlobalDrop::queue_full);
+}
+
+// RFC 3193 §3.3: counted, reported once per source and interval, never answered.
+void Forwarder::violation(Session& s, const Path& from, uint64_t now) {
+  s.drop(SessionDrop::path);
+  if (s.violator == from && now < s.violator_until) return;
+  if (!s.violations.take(now)) return;
+  s.violator = from;
+  s.violator_until = now + kViolationInterval;
+  if (!sink_.violation(s.ours, from)) counters_.drop(GlobalDrop::queue_full);
+}
+
+void Forwarder::ip_from_peer(Session& s, Family family, uint8_t* p, size_t n, uint64_t now) {
+  if (!s.open) return s.drop(SessionDrop::closed);
+  IpHeader ip;
+  if (!parse_ip(p, n, ip) || ip.family != family) return s.drop(SessionDrop::malformed);
+  if (punted(s, p, ip, now)) return;
+  if (!routes.may_use(ip.source, &s)) return s.drop(SessionDrop::spoof);
+  if (is_multicast(ip.destination)) return s.drop(SessionDrop::multicast);
+  if (s.clamp_mss) clamp_mss(p, ip, mss_for(s, family));
+  if (!sink_.to_tun(p, ip.length)) return s.drop(SessionDrop::tun);
+  s.counters->packets_in.add();
+  s.counters->octets_in.add(ip.length);
+  s.counters->last_traffic.set(now);
+}
+
+// DHCP, DHCPv6 and router solicitations are JS's to answer; a client that has no address yet may ask from the
+// unspecified one (RFC 2131 §4.1, RFC 4861 §4.1).
+bool Forwarder::punted(Session& s, const uint8_t* p, const IpHeader& ip, uint64_t now) {
+  const uint16_t port = udp_destination_port(p, ip);
+  const bool dhcp = ip.family == Family::v4 && port == kDhcpServer;
+  const bool solicitation = is_router_solicitation(p, ip);
+  if (!dhcp && !solicitation && !(ip.family == Family::v6 && port == kDhcpv6Server)) return false;
+  if (!(ip.source.any() && (dhcp || solicitation)) && !routes.may_use(ip.source, &s)) {
+    s.drop(SessionDrop::spoof);
+  } else if (!s.punts.take(now)) {
+    s.drop(SessionDrop::rate);
+  } else if (!sink_.punt(s.ours, p, ip.length)) {
+    counters_.drop(GlobalDrop::queue_full);
+  }
+  return true;
+}
+
+void Forwarder::from_tun(const VnetHeader* vnet, uint8_t* p, size_t n, uint64_t now) {
+  IpHeader ip;
+  if (!parse_ip(p, n, ip)) return counters_.drop(GlobalDrop::no_route);
+  Session* s = routes.find(ip.destination);
+  if (s == nullptr || is_multicast(ip.destination)) return counters_.drop(GlobalDrop::no_route);
+  if (!s->open) return s->drop(SessionDrop::closed);
+  if (vnet != nullptr) {
+    if (gso_kind(*vnet) != Gso::none) return gso_to_peer(*s, *vnet, p, ip, now);
+    if ((vnet->flags & kNeedsChecksum) && !complete_checksum(*vnet, p, ip.length)) {
+      return s->drop(SessionDrop::malformed);
+    }
+  }
+  if (ip.length > s->mtu) {
+    if (ip.dont_fragment) return too_big(*s, p, ip, now);
+    cut_for_ = s;
+    return fragment_ipv4(p, ip, s->mtu, *this);
+  }
+  if (s->clamp_mss) clamp_mss(p, ip, mss_for(*s, ip.family));
+  uint8_t head[kMaxDataHeader];
+  const size_t length = write_data_header(*s, ppp_protocol(ip.family), ip.length, head);
+  sink_.to_peer(Outgoing{*s, head, length, p, ip.length, ip.length});
+}
+
+void Forwarder::gso_to_peer(Session& s, const VnetHeader& vnet, uint8_t* p, const IpHeader& ip, uint64_t now) {
+  const Gso kind = gso_kind(vnet);
+  const size_t head = kind == Gso::unknown ? 0 : segment_head(vnet, p, ip);
+  if (head == 0) return s.drop(SessionDrop::malformed);
+  size_t size = vnet.gso_size;
+  const bool fits = head + std::min(size, ip.length - head) <= s.mtu;
+  if (!fits && ip.dont_fragment) return too_big(s, p, ip, now);
+  cut_for_ = &s;
+  // Without DF a TCP frame is simply cut finer; datagrams keep their boundaries and are fragmented.
+  if (!fits && kind == Gso::tcp && head < s.mtu) size = s.mtu - head;
+  cut_again_ = head + std::min(size, ip.length - head) > s.mtu;
+  segment(vnet, p, ip, head, size, *this);
+  cut_again_ = false;
+}
+
+void Forwarder::too_big(Session& s, uint8_t* p, const IpHeader& ip, uint64_t now) {
+  s.drop(SessionDrop::too_big);
+  if (!may_answer_with_error(p, ip) || !s.errors.take(now) || !errors_.take(now)) return;
+  const size_t n = too_big_error(p, ip, s.mtu, error_ + kHeadroom);
+  if (!sink_.to_tun(error_ + kHeadroom, n)) s.drop(SessionDrop::tun);
+}
+
+void Forwarder::piece(const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length) {
+  const size_t total = head_length + body_length;
+  if (cut_again_ && total > cut_for_->mtu) {
+    std::memcpy(whole_, head, head_length);
+    std::memcpy(whole_ + head_length, body, body_length);
+    IpHeader ip;
+    cut_again_ = false;
+    if (parse_ip(whole_, total, ip)) fragment_ipv4(whole_, ip, cut_for_->mtu, *this);
+    cut_again_ = true;
+    sink_.flush();  // before `whole_` is written again
+    return;
+  }
+  uint8_t out[kMaxDataHeader + kMaxHead];
+  const uint16_t protocol = (head[0] >> 4) == 4 ? kPppIpv4 : kPppIpv6;
+  const size_t length = write_data_header(*cut_for_, protocol, total, out);
+  std::memcpy(out + length, head, head_length);
+  sink_.to_peer(Outgoing{*cut_for_, out, length + head_length, body, body_length, total});
+}
+
+void Forwarder::frame_to_peer(Session& s, const uint8_t* frame, size_t n) {
+  if (n < 2) return;
+  uint8_t head[kMaxDataHeader];
+  const size_t length = write_data_header(s, get16(frame), n - 2, head);
+  sink_.to_peer(Outgoing{s, head, length, frame + 2, n - 2, 0});
+}
+
+}  // namespace dp

@@ -1,0 +1,92 @@
+// Every decision about a packet, without I/O: a datagram or a TUN packet in, calls on a Sink out.
+// RFC 2661 §3.1, §5.3; RFC 3193 §3.3; RFC 1812 §5.3 for the way back.
+#pragma once
+#include "icmp.h"
+#include "parse.h"
+#include "routes.h"
+#include "segment.h"
+#include "table.h"
+
+namespace dp {
+
+constexpr size_t kHeadroom = 16;          // writable octets in front of every datagram, for the TUN's header
+constexpr size_t kMaxDataHeader = 8 + 4;  // L2TP with Length, ff03, protocol
+constexpr uint64_t kViolationInterval = 10'000;  // ms
+
+// Something a listener may receive from. An empty list of peers with raw = nobody.
+struct ListenerPolicy {
+  bool raw = false;
+  std::vector<Prefix> peers;
+};
+
+// A PPP frame in an L2TP data message on its way to the peer: `head` dies with the call, `body` lives until the sink is
+// flushed. `octets` is what the session's counters count, 0 = not an IP packet in transit.
+struct Outgoing {
+  Session& session;
+  const uint8_t* head;
+  size_t head_length;
+  const uint8_t* body;
+  size_t body_length;
+  size_t octets;
+};
+
+class Sink {
+ public:
+  // False: the device refused it. kVnetHeader octets in front of the packet may be overwritten.
+  virtual bool to_tun(uint8_t* packet, size_t n) = 0;
+  // The sink counts what became of it.
+  virtual void to_peer(const Outgoing& out) = 0;
+  // Everything handed to to_peer is past sendmsg.
+  virtual void flush() = 0;
+  // False: the upcall queue is full.
+  virtual bool control(const Path& from, bool confirmed, const uint8_t* p, size_t n) = 0;
+  virtual bool frame(Ids ids, uint16_t protocol, const uint8_t* information, size_t n) = 0;
+  virtual bool punt(Ids ids, const uint8_t* packet, size_t n) = 0;
+  virtual bool violation(Ids ids, const Path& from) = 0;
+
+ protected:
+  ~Sink() = default;
+};
+
+class Forwarder final : private Pieces {
+ public:
+  Forwarder(Sink& sink, GlobalCounters& counters) : sink_(sink), counters_(counters) {}
+
+  SessionTable sessions;
+  Routes routes;
+  MarkSet marks;
+
+  void replace_prefixes(Session& s, std::vector<Prefix> prefixes);
+  bool remove_session(Ids ids);
+
+  // A UDP payload as received by a listener; `now` in ms of a monotonic clock.
+  void datagram(const ListenerPolicy& listener, const Path& from, uint8_t* p, size_t n, uint64_t now);
+  // A packet read from the TUN device; `vnet` null when it has no virtio_net_hdr.
+  void from_tun(const VnetHeader* vnet, uint8_t* p, size_t n, uint64_t now);
+  // A PPP frame from JS, starting at the two-octet protocol field.
+  void frame_to_peer(Session& s, const uint8_t* frame, size_t n);
+
+ private:
+  void violation(Session& s, const Path& from, uint64_t now);
+  void ip_from_peer(Session& s, Family family, uint8_t* p, size_t n, uint64_t now);
+  bool punted(Session& s, const uint8_t* p, const IpHeader& ip, uint64_t now);
+  void gso_to_peer(Session& s, const VnetHeader& vnet, uint8_t* p, const IpHeader& ip, uint64_t now);
+  void too_big(Session& s, uint8_t* p, const IpHeader& ip, uint64_t now);
+  void piece(const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length) override;
+
+  Sink& sink_;
+  GlobalCounters& counters_;
+  // Of the packet being cut: its session, and what happens to a piece.
+  Session* cut_for_ = nullptr;
+  bool cut_again_ = false;
+  Limit errors_{1000, 200};
+  uint8_t error_[kHeadroom + kMaxIcmpError];
+  uint8_t whole_[65536];
+};
+
+// Writes the L2TP data header (RFC 2661 §3.1: L as negotiated, never S, O or P) and the PPP header for `n` octets of
+// information to `out` (kMaxDataHeader) and returns its length. ff03 is left out for IP only, and only with ACFC
+// (RFC 1661 §6.6); the protocol field always has two octets.
+size_t write_data_header(const Session& s, uint16_t protocol, size_t n, uint8_t* out);
+
+}  // namespace dp

@@ -1,0 +1,218 @@
+// Socket options, recvmmsg and sendmmsg. RFC 3193 §3.3; the policy is the kernel's struct xfrm_userpolicy_info.
+#include "socket.h"
+
+#include <errno.h>
+#include <linux/xfrm.h>
+#include <net/if.h>
+#include <poll.h>
+#include <unistd.h>
+
+namespace dp {
+
+namespace {
+
+constexpr int kSoRcvmark = 75;  // Linux 5.19; older headers lack it
+constexpr int kSendBuffer = 1 << 20;
+
+socklen_t to_sockaddr(const Address& a, uint16_t port, sockaddr_in6* out) {
+  std::memset(out, 0, sizeof *out);
+  if (a.family == Family::v6) {
+    out->sin6_family = AF_INET6;
+    out->sin6_port = htons(port);
+    std::memcpy(&out->sin6_addr, a.bytes.data(), 16);
+    return sizeof(sockaddr_in6);
+  }
+  auto* v4 = reinterpret_cast<sockaddr_in*>(out);
+  v4->sin_family = AF_INET;
+  v4->sin_port = htons(port);
+  std::memcpy(&v4->sin_addr, a.bytes.data(), 4);
+  return sizeof(sockaddr_in);
+}
+
+cmsghdr* append(msghdr& m, cmsghdr* last, int level, int type, const void* data, size_t n) {
+  cmsghdr* c = last == nullptr ? CMSG_FIRSTHDR(&m) : CMSG_NXTHDR(&m, last);
+  c->cmsg_level = level;
+  c->cmsg_type = type;
+  c->cmsg_len = CMSG_LEN(n);
+  std::memcpy(CMSG_DATA(c), data, n);
+  return c;
+}
+
+}  // namespace
+
+Socket::~Socket() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Failure Socket::set(int level, int option, const void* value, socklen_t n, const char* call) const {
+  return setsockopt(fd_, level, option, value, n) == 0 ? Failure{} : Failure{errno, call};
+}
+
+// Inbound only: outbound, a socket policy has no mark and finds no marked SA (every send would fail with EAGAIN).
+Failure Socket::require_esp() const {
+  struct {
+    xfrm_userpolicy_info policy;
+    xfrm_user_tmpl esp;
+  } p;
+  static_assert(sizeof p.policy == 168 && sizeof p.esp == 64, "the kernel's LP64 layout");
+  std::memset(&p, 0, sizeof p);
+  const bool v6 = spec.address.family == Family::v6;
+  const uint16_t family = v6 ? AF_INET6 : AF_INET;
+  p.policy.sel.family = family;
+  p.policy.lft.soft_byte_limit = p.policy.lft.hard_byte_limit = XFRM_INF;
+  p.policy.lft.soft_packet_limit = p.policy.lft.hard_packet_limit = XFRM_INF;
+  p.policy.dir = XFRM_POLICY_IN;
+  p.policy.action = XFRM_POLICY_ALLOW;
+  p.esp.id.proto = IPPROTO_ESP;
+  p.esp.family = family;
+  p.esp.mode = XFRM_MODE_TRANSPORT;
+  p.esp.aalgos = p.esp.ealgos = p.esp.calgos = ~0u;
+  return v6 ? set(IPPROTO_IPV6, IPV6_XFRM_POLICY, &p, sizeof p, "setsockopt(IPV6_XFRM_POLICY)")
+            : set(IPPROTO_IP, IP_XFRM_POLICY, &p, sizeof p, "setsockopt(IP_XFRM_POLICY)");
+}
+
+Failure Socket::open(const ListenSpec& wanted) {
+  spec = wanted;
+  const bool v6 = spec.address.family == Family::v6;
+  fd_ = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd_ < 0) return {errno, "socket"};
+  const int one = 1;
+  if (spec.policy.raw) {
+    const std::string& name = spec.interface;
+    if (Failure f = set(SOL_SOCKET, SO_BINDTODEVICE, name.c_str(), name.size() + 1, "setsockopt(SO_BINDTODEVICE)")) return f;
+  } else {
+    if (Failure f = set(SOL_SOCKET, kSoRcvmark, &one, sizeof one, "setsockopt(SO_RCVMARK)")) return f;
+    if (Failure f = require_esp()) return f;
+  }
+  // Forced beyond net.core.rmem_max with CAP_NET_ADMIN, otherwise as much as is allowed.
+  const int size = spec.receive_buffer;
+  if (setsockopt(fd_, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) != 0) {
+    if (Failure f = set(SOL_SOCKET, SO_RCVBUF, &size, sizeof size, "setsockopt(SO_RCVBUF)")) return f;
+  }
+  if (setsockopt(fd_, SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof kSendBuffer) != 0) {
+    if (Failure f = set(SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer, "setsockopt(SO_SNDBUF)")) return f;
+  }
+  // Outer DF clear: a marked SA learns no path MTU from ICMP.
+  if (v6) {
+    const int dont = IPV6_PMTUDISC_DONT;
+    if (Failure f = set(IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one, "setsockopt(IPV6_V6ONLY)")) return f;
+    if (Failure f = set(IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one, "setsockopt(IPV6_RECVPKTINFO)")) return f;
+    if (Failure f = set(IPPROTO_IPV6, IPV6_MTU_DISCOVER, &dont, sizeof dont, "setsockopt(IPV6_MTU_DISCOVER)")) return f;
+  } else {
+    const int dont = IP_PMTUDISC_DONT;
+    if (Failure f = set(IPPROTO_IP, IP_PKTINFO, &one, sizeof one, "setsockopt(IP_PKTINFO)")) return f;
+    if (Failure f = set(IPPROTO_IP, IP_MTU_DISCOVER, &dont, sizeof dont, "setsockopt(IP_MTU_DISCOVER)")) return f;
+  }
+  sockaddr_in6 name;
+  const socklen_t length = to_sockaddr(spec.address, spec.port, &name);
+  if (bind(fd_, reinterpret_cast<sockaddr*>(&name), length) != 0) return {errno, "bind"};
+  return {};
+}
+
+bool Socket::serves(const Path& path) const {
+  if (spec.policy.raw != (path.mark == 0) || spec.address.family != path.local.family) return false;
+  return spec.address.any() || spec.address == path.local;
+}
+
+Receiver::Receiver() : buffers_(new uint8_t[kBatch * kStride]) {
+  std::memset(messages_, 0, sizeof messages_);
+  for (size_t i = 0; i < kBatch; i++) {
+    iov_[i] = {data(i), 65536};
+    messages_[i].msg_hdr.msg_iov = &iov_[i];
+    messages_[i].msg_hdr.msg_iovlen = 1;
+    messages_[i].msg_hdr.msg_name = &names_[i];
+    messages_[i].msg_hdr.msg_control = control_[i];
+  }
+}
+
+size_t Receiver::receive(const Socket& socket) {
+  for (size_t i = 0; i < kBatch; i++) {
+    messages_[i].msg_hdr.msg_namelen = sizeof names_[i];
+    messages_[i].msg_hdr.msg_controllen = sizeof control_[i];
+  }
+  // An error is a pending one of the socket (ICMP, link down): taken, and of no datagram.
+  const int n = recvmmsg(socket.fd(), messages_, kBatch, MSG_DONTWAIT, nullptr);
+  return n > 0 ? static_cast<size_t>(n) : 0;
+}
+
+bool Receiver::path(size_t i, Path& out) {
+  msghdr& m = messages_[i].msg_hdr;
+  bool addressed = false;
+  out = Path{};
+  for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_MARK) {
+      std::memcpy(&out.mark, CMSG_DATA(c), sizeof out.mark);
+    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info;
+      std::memcpy(&info, CMSG_DATA(c), sizeof info);
+      out.local = Address::v4(reinterpret_cast<const uint8_t*>(&info.ipi_addr));
+      addressed = true;
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info;
+      std::memcpy(&info, CMSG_DATA(c), sizeof info);
+      out.local = Address::v6(info.ipi6_addr.s6_addr);
+      addressed = true;
+    }
+  }
+  if (names_[i].sin6_family == AF_INET6) {
+    out.remote = Address::v6(names_[i].sin6_addr.s6_addr);
+    out.port = ntohs(names_[i].sin6_port);
+  } else {
+    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&names_[i]);
+    out.remote = Address::v4(reinterpret_cast<const uint8_t*>(&v4->sin_addr));
+    out.port = ntohs(v4->sin_port);
+  }
+  return addressed && (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+}
+
+void Sender::add(const Socket& socket, const Path& to, const uint8_t* head, size_t head_length, const uint8_t* body,
+                 size_t body_length, Session* session, size_t octets) {
+  const size_t i = count_++;
+  fd_ = socket.fd();
+  slots_[i] = {session, octets, 0};
+  std::memcpy(heads_[i], head, head_length);
+  iov_[i][0] = {heads_[i], head_length};
+  iov_[i][1] = {const_cast<uint8_t*>(body), body_length};
+  msghdr& m = messages_[i].msg_hdr;
+  std::memset(&m, 0, sizeof m);
+  std::memset(control_[i], 0, sizeof control_[i]);
+  m.msg_name = &names_[i];
+  m.msg_namelen = to_sockaddr(to.remote, to.port, &names_[i]);
+  m.msg_iov = iov_[i];
+  m.msg_iovlen = 2;
+  m.msg_control = control_[i];
+  m.msg_controllen = sizeof control_[i];
+  cmsghdr* last;
+  if (to.local.family == Family::v4) {
+    in_pktinfo info{};
+    std::memcpy(&info.ipi_spec_dst, to.local.bytes.data(), 4);
+    last = append(m, nullptr, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+  } else {
+    in6_pktinfo info{};
+    std::memcpy(&info.ipi6_addr, to.local.bytes.data(), 16);
+    last = append(m, nullptr, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+  }
+  if (to.mark != 0) last = append(m, last, SOL_SOCKET, SO_MARK, &to.mark, sizeof to.mark);
+  m.msg_controllen = static_cast<size_t>(reinterpret_cast<uint8_t*>(last) - control_[i]) + CMSG_ALIGN(last->cmsg_len);
+}
+
+void Sender::send(int wait_ms) {
+  for (size_t at = 0; at < count_;) {
+    const int n = sendmmsg(fd_, messages_ + at, static_cast<unsigned>(count_ - at), MSG_DONTWAIT);
+    if (n > 0) {
+      at += static_cast<size_t>(n);
+      continue;
+    }
+    const int error = errno;
+    if (error == EINTR) continue;
+    if (error == EAGAIN && wait_ms > 0) {
+      pollfd p{fd_, POLLOUT, 0};
+      constexpr int kStep = 20;
+      wait_ms -= kStep;
+      if (poll(&p, 1, kStep) >= 0) continue;
+    }
+    slots_[at++].error = error;
+  }
+}
+
+}  // namespace dp

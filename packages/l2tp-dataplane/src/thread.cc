@@ -1,0 +1,429 @@
+// The loop: commands first, then one batch from each socket and TUN queue that has something (level-triggered epoll).
+#include "thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace dp {
+
+namespace {
+
+constexpr size_t kTunStride = kVnetHeader + 65536 + 118;
+constexpr size_t kMaxWaitingSends = 65536;
+constexpr int kControlWait = 200;  // ms a batch of control datagrams may wait for room in the send buffer
+
+uint64_t now_ms() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1000 + static_cast<uint64_t>(t.tv_nsec) / 1'000'000;
+}
+
+}  // namespace
+
+// ---- JS's side
+
+Failure PacketThread::start(Options options, std::unique_ptr<PacketThread>& out) {
+  std::unique_ptr<PacketThread> t(new PacketThread(std::move(options)));
+  if (Failure f = t->open_descriptors()) return f;
+  // Signals are the main thread's.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  t->thread_ = std::thread(&PacketThread::run, t.get());
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  out = std::move(t);
+  return {};
+}
+
+Failure PacketThread::open_descriptors() {
+  tun_buffers_.reset(new uint8_t[kBatch * kTunStride]);
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_ < 0) return {errno, "epoll_create1"};
+  wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (wake_ < 0) return {errno, "eventfd"};
+  const auto watch = [this](int fd) {
+    epoll_event e{};
+    e.events = EPOLLIN;
+    e.data.fd = fd;
+    return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &e) == 0;
+  };
+  if (!watch(wake_)) return {errno, "epoll_ctl"};
+  for (const int fd : options_.tun_fds) {
+    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) return {errno, "fcntl(F_DUPFD_CLOEXEC)"};
+    tuns_.push_back(copy);
+    const int flags = fcntl(copy, F_GETFL);
+    if (flags < 0 || fcntl(copy, F_SETFL, flags | O_NONBLOCK) < 0) return {errno, "fcntl(F_SETFL)"};
+    if (!watch(copy)) return {errno, "epoll_ctl"};
+  }
+  return {};
+}
+
+PacketThread::~PacketThread() {
+  stop();
+  join();
+  for (const int fd : tuns_) close(fd);
+  if (wake_ >= 0) close(wake_);
+  if (epoll_ >= 0) close(epoll_);
+}
+
+void PacketThread::post(Command command) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_) return;
+    commands_.push_back(std::move(command));
+    if (commands_.size() > 1) return;
+  }
+  const uint64_t one = 1;
+  // Fails only when the counter is full, and then the thread is awake.
+  if (write(wake_, &one, sizeof one) < 0) return;
+}
+
+bool PacketThread::post_sendable(Command command) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (waiting_sends_ >= kMaxWaitingSends) return false;
+    waiting_sends_++;
+  }
+  post(std::move(command));
+  return true;
+}
+
+void PacketThread::call(Command command) {
+  bool finished = false;
+  post([this, &finished, &command] {
+    command();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    finished = true;
+    done_.notify_all();
+  });
+  std::unique_lock<std::mutex> lock(mutex_);
+  done_.wait(lock, [&] { return finished || stopped_; });
+}
+
+Failure PacketThread::listen(const std::vector<ListenSpec>& specs) {
+  if (listening_) return {EALREADY, "listen"};
+  std::vector<Socket> sockets;
+  sockets.reserve(specs.size());
+  for (ListenSpec spec : specs) {
+    spec.receive_buffer = options_.receive_buffer;
+    sockets.emplace_back();
+    if (Failure f = sockets.back().open(spec)) return f;
+  }
+  Failure failure;
+  call([&] {
+    for (Socket& socket : sockets) {
+      epoll_event e{};
+      e.events = EPOLLIN;
+      e.data.fd = socket.fd();
+      if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.fd(), &e) != 0) failure = {errno, "epoll_ctl"};
+    }
+    // On failure the sockets are closed, which takes them out of the epoll set.
+    if (!failure) sockets_ = std::move(sockets);
+  });
+  listening_ = !failure;
+  return failure;
+}
+
+void PacketThread::unlisten() {
+  listening_ = false;
+  call([this] { close_sockets(); });
+}
+
+void PacketThread::confirm_mark(uint32_t mark) {
+  post([this, mark] { forwarder_.marks.confirm(mark); });
+}
+
+void PacketThread::forget_mark(uint32_t mark) {
+  post([this, mark] { forwarder_.marks.forget(mark); });
+}
+
+Failure PacketThread::add_session(const SessionSpec& spec, const SessionUpdate& state) {
+  if (known_.count(spec.ours.key()) != 0) return {EEXIST, "addSession"};
+  if (known_.size() >= options_.max_sessions) return {ENOSPC, "addSession"};
+  auto counters = std::make_shared<SessionCounters>();
+  known_.emplace(spec.ours.key(), counters);
+  post([this, spec, state, counters] {
+    auto session = std::make_unique<Session>();
+    session->ours = spec.ours;
+    session->peers = spec.peers;
+    session->path = spec.path;
+    session->counters = counters;
+    apply(*forwarder_.sessions.add(std::move(session)), state);
+  });
+  return {};
+}
+
+Failure PacketThread::update_session(Ids ids, const SessionUpdate& state) {
+  if (known_.count(ids.key()) == 0) return {ENOENT, "updateSession"};
+  post([this, ids, state] { apply(*forwarder_.sessions.find(ids), state); });
+  return {};
+}
+
+void PacketThread::move_path(uint16_t tunnel, const Path& path) {
+  post([this, tunnel, path] {
+    for (Session* s = forwarder_.sessions.of_tunnel(tunnel); s != nullptr; s = s->next_of_tunnel) s->path = path;
+  });
+}
+
+std::shared_ptr<const SessionCounters> PacketThread::remove_session(Ids ids) {
+  const auto it = known_.find(ids.key());
+  if (it == known_.end()) return nullptr;
+  const auto counters = it->second;
+  known_.erase(it);
+  call([this, ids] { forwarder_.remove_session(ids); });
+  return counters;
+}
+
+std::shared_ptr<const SessionCounters> PacketThread::counters(Ids ids) const {
+  const auto it = known_.find(ids.key());
+  return it == known_.end() ? nullptr : it->second;
+}
+
+void PacketThread::send_control(std::vector<ControlDatagram> datagrams) {
+  const size_t n = datagrams.size();
+  const bool queued = post_sendable([this, datagrams = std::move(datagrams)] {
+    for (const ControlDatagram& d : datagrams) put_control(d.path, nullptr, 0, d.data.data(), d.data.size(), nullptr);
+    finish(control_, kControlWait);
+  });
+  if (!queued) globals_.drop(GlobalDrop::send, n);
+}
+
+void PacketThread::send_frame(Ids ids, std::vector<uint8_t> frame) {
+  const bool queued = post_sendable([this, ids, frame = std::move(frame)] {
+    Session* s = forwarder_.sessions.find(ids);
+    if (s == nullptr) return globals_.drop(GlobalDrop::no_session);
+    frame_is_control_ = true;
+    forwarder_.frame_to_peer(*s, frame.data(), frame.size());
+    frame_is_control_ = false;
+    finish(control_, kControlWait);
+  });
+  if (!queued) globals_.drop(GlobalDrop::send);
+}
+
+// Commands run in order and every send is past sendmsg when its command returns: reaching this one is the barrier.
+void PacketThread::flush(uint32_t id) {
+  post([this, id] { upcalls_.flushed(id); });
+}
+
+void PacketThread::stop() {
+  post([this] { ending_ = true; });
+}
+
+void PacketThread::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+// ---- the packet thread's side
+
+void PacketThread::run() {
+  epoll_event events[16];
+  while (!ending_) {
+    const int n = epoll_wait(epoll_, events, 16, -1);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      fatal_ = {errno, "epoll_wait"};
+      break;
+    }
+    // Commands may close the sockets these events are of: an event without its socket is ignored.
+    run_commands();
+    for (int i = 0; i < n && !ending_; i++) {
+      const int fd = events[i].data.fd;
+      if (fd == wake_) continue;
+      bool tun = false;
+      for (const int t : tuns_) tun = tun || t == fd;
+      if (tun) {
+        tun_ready(fd);
+        continue;
+      }
+      for (Socket& s : sockets_) {
+        if (s.fd() == fd) socket_ready(s);
+      }
+    }
+    if (upcalls_.should_notify()) options_.notify();
+  }
+  end();
+}
+
+void PacketThread::run_commands() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (commands_.empty()) return;
+    running_.swap(commands_);
+    waiting_sends_ = 0;
+    // Under the lock: a post() after it sees an empty queue and wakes the thread again.
+    uint64_t count;
+    if (read(wake_, &count, sizeof count) < 0) count = 0;
+  }
+  for (Command& command : running_) command();
+  running_.clear();
+}
+
+void PacketThread::end() {
+  // Whoever waits for a command gets it run; nothing is queued afterwards.
+  for (;;) {
+    run_commands();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!commands_.empty()) continue;
+    stopped_ = true;
+    done_.notify_all();
+    break;
+  }
+  close_sockets();
+  for (const int fd : tuns_) close(fd);
+  tuns_.clear();
+  if (upcalls_.should_notify()) options_.notify();
+  options_.ended();
+}
+
+void PacketThread::close_sockets() { sockets_.clear(); }
+
+void PacketThread::apply(Session& s, const SessionUpdate& state) {
+  if (state.prefixes) forwarder_.replace_prefixes(s, *state.prefixes);
+  if (state.mtu) s.mtu = *state.mtu;
+  if (state.clamp_mss) s.clamp_mss = *state.clamp_mss;
+  if (state.acfc) s.acfc = *state.acfc;
+  if (state.length_bit) s.length_bit = *state.length_bit;
+  if (state.open) s.open = *state.open;
+}
+
+void PacketThread::socket_ready(Socket& socket) {
+  const size_t n = receiver_.receive(socket);
+  const uint64_t now = now_ms();
+  for (size_t i = 0; i < n; i++) {
+    Path from;
+    if (!receiver_.path(i, from)) continue;
+    if (socket.spec.policy.raw) from.mark = 0;
+    forwarder_.datagram(socket.spec.policy, from, receiver_.data(i), receiver_.length(i), now);
+  }
+}
+
+void PacketThread::tun_ready(int fd) {
+  const uint64_t now = now_ms();
+  const size_t header = options_.vnet_header ? kVnetHeader : 0;
+  for (size_t i = 0; i < kBatch; i++) {
+    uint8_t* p = &tun_buffers_[i * kTunStride];
+    const ssize_t n = read(fd, p, kTunStride);
+    if (n < 0) {
+      if (errno == EAGAIN || errno == EINTR) break;
+      fatal_ = {errno, "read(tun)"};
+      ending_ = true;
+      break;
+    }
+    if (n == 0) {  // the other end of a stand-in for the device went away
+      fatal_ = {ENODEV, "read(tun)"};
+      ending_ = true;
+      break;
+    }
+    if (static_cast<size_t>(n) <= header) continue;
+    VnetHeader vnet;
+    std::memcpy(&vnet, p, sizeof vnet);
+    forwarder_.from_tun(header != 0 ? &vnet : nullptr, p + header, static_cast<size_t>(n) - header, now);
+  }
+  finish(data_, 0);
+}
+
+const Socket* PacketThread::route(const Path& path, bool& refused) {
+  refused = true;
+  const Socket* found = nullptr;
+  for (const Socket& s : sockets_) {
+    if (s.serves(path)) {
+      found = &s;
+      break;
+    }
+  }
+  if (path.mark == 0 ? found == nullptr : !forwarder_.marks.has(path.mark)) {
+    globals_.drop(GlobalDrop::unconfirmed_send);
+    return nullptr;
+  }
+  if (found != nullptr && found->spec.policy.raw) {
+    bool named = false;
+    for (const Prefix& peer : found->spec.policy.peers) named = named || peer.contains(path.remote);
+    if (!named) {
+      globals_.drop(GlobalDrop::raw_peer);
+      return nullptr;
+    }
+  }
+  refused = false;
+  return found;
+}
+
+void PacketThread::put_control(const Path& path, const uint8_t* head, size_t head_length, const uint8_t* body,
+                               size_t body_length, Session* session) {
+  bool refused;
+  const Socket* socket = route(path, refused);
+  if (socket == nullptr) {
+    if (refused) return;
+    if (session != nullptr) return session->drop(SessionDrop::send);
+    return globals_.drop(GlobalDrop::send);
+  }
+  if (control_.full() || (!control_.empty() && control_.socket() != socket->fd())) finish(control_, kControlWait);
+  control_.add(*socket, path, head, head_length, body, body_length, session, 0);
+}
+
+void PacketThread::to_peer(const Outgoing& out) {
+  Session& s = out.session;
+  if (frame_is_control_) return put_control(s.path, out.head, out.head_length, out.body, out.body_length, &s);
+  bool refused;
+  const Socket* socket = route(s.path, refused);
+  if (socket == nullptr) {
+    if (!refused) s.drop(SessionDrop::send);
+    return;
+  }
+  if (data_.full() || (!data_.empty() && data_.socket() != socket->fd())) finish(data_, 0);
+  data_.add(*socket, s.path, out.head, out.head_length, out.body, out.body_length, &s, out.octets);
+}
+
+void PacketThread::finish(Sender& sender, int wait_ms) {
+  if (sender.empty()) return;
+  sender.send(wait_ms);
+  const uint64_t now = now_ms();
+  for (size_t i = 0; i < sender.count(); i++) {
+    const Sender::Slot& slot = sender.slot(i);
+    if (slot.session == nullptr) {
+      if (slot.error != 0) globals_.drop(GlobalDrop::send);
+    } else if (slot.error != 0) {
+      slot.session->drop(SessionDrop::send);
+    } else if (slot.octets > 0) {
+      slot.session->counters->packets_out.add();
+      slot.session->counters->octets_out.add(slot.octets);
+      slot.session->counters->last_traffic.set(now);
+    }
+  }
+  sender.clear();
+}
+
+bool PacketThread::to_tun(uint8_t* packet, size_t n) {
+  if (tuns_.empty()) return false;
+  if (options_.vnet_header) {
+    packet -= kVnetHeader;
+    n += kVnetHeader;
+    std::memset(packet, 0, kVnetHeader);
+  }
+  return write(tuns_[0], packet, n) == static_cast<ssize_t>(n);
+}
+
+bool PacketThread::control(const Path& from, bool confirmed, const uint8_t* p, size_t n) {
+  return upcalls_.push({UpcallKind::control, confirmed, {}, from, 0, 0}, nullptr, 0, p, n);
+}
+
+bool PacketThread::frame(Ids ids, uint16_t protocol, const uint8_t* information, size_t n) {
+  uint8_t head[2];
+  put16(head, protocol);
+  return upcalls_.push({UpcallKind::frame, true, ids, {}, 0, 0}, head, 2, information, n);
+}
+
+bool PacketThread::punt(Ids ids, const uint8_t* packet, size_t n) {
+  return upcalls_.push({UpcallKind::punt, true, ids, {}, 0, 0}, nullptr, 0, packet, n);
+}
+
+bool PacketThread::violation(Ids ids, const Path& from) {
+  return upcalls_.push({UpcallKind::violation, true, ids, from, 0, 0}, nullptr, 0, nullptr, 0);
+}
+
+}  // namespace dp

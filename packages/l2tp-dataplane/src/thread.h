@@ -1,0 +1,133 @@
+// The packet thread: one epoll loop over commands, sockets and TUN queues. JS talks to it through commands applied in
+// order; it talks to JS through the upcall queue.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <optional>
+#include <thread>
+
+#include "socket.h"
+#include "upcalls.h"
+
+namespace dp {
+
+struct SessionSpec {
+  Ids ours, peers;
+  Path path;
+};
+
+struct SessionUpdate {
+  std::optional<bool> open, clamp_mss, acfc, length_bit;
+  std::optional<uint16_t> mtu;
+  std::optional<std::vector<Prefix>> prefixes;
+};
+
+struct ControlDatagram {
+  Path path;
+  std::vector<uint8_t> data;
+};
+
+class PacketThread final : private Sink {
+ public:
+  struct Options {
+    std::vector<int> tun_fds;
+    bool vnet_header = false;
+    int receive_buffer = 4 << 20;
+    size_t max_sessions = 65536;
+    // Called on the packet thread: there are upcalls to take; and, as its last act, that it ends.
+    std::function<void()> notify;
+    std::function<void()> ended;
+  };
+
+  // Duplicates the descriptors and starts the thread.
+  static Failure start(Options options, std::unique_ptr<PacketThread>& out);
+  ~PacketThread();
+
+  // The methods below are for one other thread, JS's. None fails after stop(): what they ask for is then not done.
+  Failure listen(const std::vector<ListenSpec>& specs);
+  void unlisten();
+  bool listening() const { return listening_; }
+  void confirm_mark(uint32_t mark);
+  void forget_mark(uint32_t mark);
+  Failure add_session(const SessionSpec& spec, const SessionUpdate& state);
+  Failure update_session(Ids ids, const SessionUpdate& state);
+  void move_path(uint16_t tunnel, const Path& path);
+  // The counters after the removal took place; null when there was no such session.
+  std::shared_ptr<const SessionCounters> remove_session(Ids ids);
+  std::shared_ptr<const SessionCounters> counters(Ids ids) const;
+  const GlobalCounters& globals() const { return globals_; }
+  void send_control(std::vector<ControlDatagram> datagrams);
+  void send_frame(Ids ids, std::vector<uint8_t> frame);
+  // `id` comes back in UpcallBatch::flushed.
+  void flush(uint32_t id);
+  void take(UpcallBatch& out) { upcalls_.take(out); }
+  // Asks the thread to end after what is queued; join() waits for it.
+  void stop();
+  void join();
+  // Why the thread ended by itself; after `ended`.
+  Failure fatal() const { return fatal_; }
+
+ private:
+  using Command = std::function<void()>;
+
+  explicit PacketThread(Options options) : options_(std::move(options)), forwarder_(*this, globals_) {}
+  Failure open_descriptors();
+
+  // Commands. post_sendable() drops (false) when too many wait; call() waits until the command was run.
+  void post(Command command);
+  bool post_sendable(Command command);
+  void call(Command command);
+  void run_commands();
+
+  void run();
+  void end();
+  void socket_ready(Socket& socket);
+  void tun_ready(int fd);
+  void apply(Session& s, const SessionUpdate& state);
+  void close_sockets();
+  // The socket for a path, or null after counting why not; `refused` says that the path itself may not be used.
+  const Socket* route(const Path& path, bool& refused);
+  void put_control(const Path& path, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
+                   Session* session);
+  void finish(Sender& sender, int wait_ms);
+
+  bool to_tun(uint8_t* packet, size_t n) override;
+  void to_peer(const Outgoing& out) override;
+  void flush() override { finish(data_, 0); }
+  bool control(const Path& from, bool confirmed, const uint8_t* p, size_t n) override;
+  bool frame(Ids ids, uint16_t protocol, const uint8_t* information, size_t n) override;
+  bool punt(Ids ids, const uint8_t* packet, size_t n) override;
+  bool violation(Ids ids, const Path& from) override;
+
+  Options options_;
+  GlobalCounters globals_;
+  UpcallQueue upcalls_;
+
+  // JS's side: which sessions there are, so that errors are known at once.
+  std::unordered_map<uint32_t, std::shared_ptr<SessionCounters>> known_;
+  bool listening_ = false;
+
+  std::mutex mutex_;
+  std::condition_variable done_;
+  std::vector<Command> commands_;
+  size_t waiting_sends_ = 0;
+  bool stopped_ = false;  // the thread runs no more commands
+
+  // The packet thread's.
+  Forwarder forwarder_;
+  std::vector<Socket> sockets_;
+  std::vector<int> tuns_;
+  int epoll_ = -1;
+  int wake_ = -1;
+  bool ending_ = false;
+  bool frame_is_control_ = false;
+  Failure fatal_;
+  std::vector<Command> running_;
+  Receiver receiver_;
+  Sender data_, control_;
+  std::unique_ptr<uint8_t[]> tun_buffers_;
+  std::thread thread_;
+};
+
+}  // namespace dp
