@@ -24,10 +24,12 @@ export const seededRandom = (seed: number): Random => {
 /** What happens to one packet: when (ms from now) its copies arrive. Empty: lost. */
 export type Fate = readonly number[];
 
-export interface LinkScript {
-  /** `nth` counts all packets from 0. */
-  (packet: { readonly from: 'a' | 'b'; readonly nth: number; readonly data: Uint8Array }): Fate;
-}
+/** `nth` counts all packets from 0. */
+export type LinkScript = (packet: {
+  readonly from: 'a' | 'b';
+  readonly nth: number;
+  readonly data: Uint8Array;
+}) => Fate;
 
 export const perfect =
   (latencyMs = 10): LinkScript =>
@@ -104,7 +106,7 @@ export class Pair<In, Out> {
       if (at === undefined || at > end) break;
       idle = at > this.#now ? 0 : idle + 1;
       if (idle > 10_000) throw new Error(`stuck at ${this.#now}: time does not pass`);
-      this.#now = at > this.#now ? at : this.#now;
+      this.#now = instant(Math.max(at, this.#now));
       this.#tick();
     }
     this.#now = end;

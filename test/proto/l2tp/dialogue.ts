@@ -129,7 +129,7 @@ export class Peer {
     const end = instant(this.now + ms);
     const lines: string[] = [];
     for (let at = this.machine.nextTimeout(); at !== undefined && at <= end; at = this.machine.nextTimeout()) {
-      this.now = at > this.now ? at : this.now;
+      this.now = instant(Math.max(at, this.now));
       this.machine.handleTimeout(this.now);
       lines.push(...this.drain());
     }
