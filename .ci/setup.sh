@@ -53,13 +53,13 @@ modules() {
 }
 
 addons() {
-  local gyp dir built
+  local gyp dir built said
   for gyp in packages/*/binding.gyp; do
     dir=${gyp%/*}
     built=$(find "$dir/build/Release" -maxdepth 1 -name '*.node' -print -quit 2> /dev/null || true)
     if [ -z "$built" ] || [ -n "$(find "$gyp" "$dir/src" .ci/build-native.mjs -type f -newer "$built" -print -quit)" ]; then
       say "building ${dir#packages/}"
-      node .ci/build-native.mjs "${dir#packages/}"
+      said=$(node .ci/build-native.mjs "${dir#packages/}" 2>&1) || die "building ${dir#packages/} failed:"$'\n'"$said"
     fi
   done
 }
@@ -74,7 +74,7 @@ typescript() {
   say 'tsc -b'
   mkdir -p dist
   touch dist/.building
-  npx --no-install tsc -b
+  node_modules/.bin/tsc -b
   mv dist/.building $stamp
 }
 

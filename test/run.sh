@@ -25,7 +25,7 @@ one() {
 
 one set-up .ci/setup.sh
 [ "$failed" = 0 ] || { finish; exit 1; }
-one format+lint npx --no-install biome check --reporter=summary .
+one format+lint node_modules/.bin/biome check --reporter=summary .
 one imports node .ci/imports.mjs
 
 echo '== unit tests'
