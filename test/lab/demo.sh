@@ -12,7 +12,7 @@ stop() {
   trap '' INT TERM HUP
   [ -z "$child" ] || { kill "$child" 2> /dev/null; wait "$child"; }
   rm -rf "$out"
-  failed "${1:-demo}: interrupted"
+  failed 'stopped: by a signal'
 }
 
 [ "$(id -u)" = 0 ] || failed 'set-up: must be root (network namespaces, IPsec)'

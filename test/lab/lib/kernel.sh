@@ -21,16 +21,17 @@ kernel_lacks() {
   [ "$(printf '%s\n' 5.19 "$version" | sort -V | head -1)" = 5.19 ] || lacks+=(SO_RCVMARK)
   echo "${lacks[*]}"
 }
-# in_kernel host|uml SECONDS OUT SCENARIO: runs the scenario's cell there; OUT is the directory that is kept.
+# in_kernel host|uml SECONDS OUT SCENARIO: becomes (exec) the run of the scenario's cell there; OUT is the directory that is kept.
+# Call it in the background: the job is then the run itself, and TERM ends it with all it started.
 in_kernel() {
   local where=$1 limit=$2 out=$3 scenario=$4 variable variables=()
   if [ "$where" = host ]; then
-    LAB_OUT=$out LAB_LIMIT=$limit timeout -k 5 $((limit + 60)) bash "$LAB_DIR/lib/cell.sh" "$scenario"
+    LAB_OUT=$out LAB_LIMIT=$limit exec timeout -k 5 $((limit + 60)) bash "$LAB_DIR/lib/cell.sh" "$scenario"
   else
     for variable in LAB_GATEWAY LAB_LINES LAB_STYLE; do
       [ -z "${!variable:-}" ] || variables+=(-e "$variable=${!variable}")
     done
-    bash "$LAB_DIR/uml/run" -m "${LAB_MEMORY:-512M}" -t $((limit + 60)) -w "$out" -e LAB_OUT="$out" -e LAB_LIMIT="$limit" \
+    exec bash "$LAB_DIR/uml/run" -m "${LAB_MEMORY:-512M}" -t $((limit + 60)) -w "$out" -e LAB_OUT="$out" -e LAB_LIMIT="$limit" \
       ${variables[@]+"${variables[@]}"} "$LAB_DIR/lib/cell.sh" "$scenario"
   fi
 }
