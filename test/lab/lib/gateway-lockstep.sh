@@ -4,6 +4,7 @@ CONTROL=$RUN/gw/control
 
 start_gateway() {
   host_files gw gw
+  DEVICES=$(devices gw)
   on gw node "$REPO/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
   GATEWAY=$!
   wait_for 90 gateway_settled
@@ -48,9 +49,10 @@ gateway_clean_exit() {
   check 'gw: no SA is left' no_sa gw
   same 'gw: xfrm policies left' "$(ip -n gw xfrm policy | grep -c ^src)" 0
   same 'gw: firewall rules left' "$(gateway_firewall)" ''
-  same 'gw: devices left' "$(ip -n gw -o link | awk -F': ' '$2 !~ /^(lo|wan@|lan@)/ { print $2 }')" ''
+  same 'gw: devices, as before' "$(devices gw)" "$DEVICES"
   same 'gw: processes left' "$(ip netns pids gw | tr '\n' ' ')" ''
 }
+devices() { ip -n "$1" -o link | awk -F': ' '{ print $2 }' | tr '\n' ' '; }
 gateway_firewall() {
   { on gw iptables-legacy-save; on gw ip6tables-legacy-save; on gw nft list tables; } 2> /dev/null | grep -iE 'lockstep|^-A'
 }
