@@ -1,0 +1,258 @@
+/** What we want of the link: LCP's policy, its keepalive and its own packets. RFC 1661 §5.7 to §6.6, RFC 1570 §1. */
+import { CODE, type LcpOnlyPacket, printable } from '../../wire/ppp/control.js';
+import { PROTOCOL } from '../../wire/ppp/frame.js';
+import { authName, CHAP_ALGORITHM, type LCP, type LcpOption, lcpOptions } from '../../wire/ppp/lcp.js';
+import type { Numbered } from '../../wire/ppp/options.js';
+import { Reader } from '../../wire/reader.js';
+import { after, type Instant, type Random } from '../machine.js';
+import { type ControlHooks, ControlProtocol } from './control.js';
+import type { AuthMethod } from './events.js';
+import { DEFAULT_MRU, MAX_LOOPS, MIN_MRU } from './limits.js';
+import type { Answer, OwnRule, PeerRule, Policy, Verdict } from './negotiation.js';
+
+const AUTH_OPTION: Readonly<Record<AuthMethod, Numbered>> = {
+  mschapv2: { protocol: PROTOCOL.chap, data: Uint8Array.of(CHAP_ALGORITHM.mschapv2) },
+  'chap-md5': { protocol: PROTOCOL.chap, data: Uint8Array.of(CHAP_ALGORITHM.md5) },
+  pap: { protocol: PROTOCOL.pap, data: new Uint8Array(0) },
+};
+
+/** The method an authentication option stands for, if it is one of ours. */
+export const methodOf = (option: Numbered): AuthMethod | undefined =>
+  (Object.keys(AUTH_OPTION) as AuthMethod[]).find((m) => authName(AUTH_OPTION[m]) === authName(option));
+
+export interface LcpConfig {
+  readonly mru: number;
+  /** Methods we demand of the peer, in order of preference; none on the side that is authenticated. */
+  readonly demand: readonly AuthMethod[];
+  /** Methods by which we let ourselves be authenticated. */
+  readonly submit: readonly AuthMethod[];
+  /** Further options of our Configure-Request. */
+  readonly options: readonly LcpOption[];
+  readonly echoIntervalMs: number;
+  readonly echoFailures: number;
+  readonly random: Random;
+}
+
+export interface LcpHooks extends ControlHooks {
+  protocolRejected(now: Instant, protocol: number): void;
+  /** Echo-Requests stay unanswered. */
+  silent(now: Instant): void;
+}
+
+class LcpPolicy implements Policy<typeof LCP> {
+  /** Configure-Requests in a row that carried our own Magic-Number. */
+  loops = 0;
+  readonly #config: LcpConfig;
+  #magic = 0;
+  #refused = new Set<AuthMethod>();
+  #wanted = new Set<string>();
+
+  constructor(config: LcpConfig) {
+    this.#config = config;
+  }
+
+  wishes(): LcpOption[] {
+    const { mru, demand, options } = this.#config;
+    this.#magic = this.#newMagic();
+    this.#refused = new Set();
+    this.#wanted = new Set();
+    return [
+      // RFC 1661 §5.1: no options with default values.
+      ...(mru === DEFAULT_MRU ? [] : [{ name: 'mru', value: mru } as const]),
+      ...demand.slice(0, 1).map((m) => ({ name: 'auth', value: AUTH_OPTION[m] }) as const),
+      { name: 'magic', value: this.#magic },
+      ...options,
+    ];
+  }
+
+  get peer(): Policy<typeof LCP>['peer'] {
+    const { submit } = this.#config;
+    return {
+      mru: { review: (v) => (v >= MIN_MRU ? 'ack' : { nak: MIN_MRU }), prefer: () => DEFAULT_MRU },
+      // RFC 1662 §7: means nothing on a packet link, but clients ask (RFC 2661 §5.3 strips the framing).
+      accm: { review: () => 'ack', prefer: () => 0 },
+      magic: { review: (v) => this.#reviewMagic(v), prefer: () => this.#newMagic() },
+      pfc: { review: () => 'ack' },
+      acfc: { review: () => 'ack' },
+      ...(submit.length === 0 ? {} : { auth: submitRule(submit) }),
+    };
+  }
+
+  readonly own: Policy<typeof LCP>['own'] = {
+    mru: { naked: (suggested) => this.#nakedMru(suggested[0]) },
+    magic: { naked: () => this.#nakedMagic() },
+    auth: this.#authRule(),
+  };
+
+  /** RFC 1661 §6.4: our own number means a looped-back line; zero MUST be Nak'd. */
+  #reviewMagic(asked: number): Verdict<number> {
+    if (asked === this.#magic) {
+      this.loops += 1;
+      return { nak: this.#newMagic() };
+    }
+    this.loops = 0;
+    return asked === 0 ? { nak: this.#newMagic() } : 'ack';
+  }
+
+  #nakedMagic(): Answer<number> {
+    this.#magic = this.#newMagic();
+    return { ask: this.#magic };
+  }
+
+  /** A smaller MRU is fine; a larger one does not fit our path, so the option goes and the default stays. */
+  #nakedMru(suggested: number | undefined): Answer<number> {
+    const { mru } = this.#config;
+    return suggested !== undefined && suggested >= MIN_MRU && suggested < mru ? { ask: suggested } : 'drop';
+  }
+
+  /** RFC 1661 §6.2: a Nak names what the peer would rather do; we take it if it is allowed, else our next choice. */
+  #authRule(): OwnRule<Numbered> {
+    return {
+      naked: (suggested, current) => {
+        this.#refused.add(methodOf(current)!);
+        for (const s of suggested) this.#wanted.add(authName(s));
+        const open = this.#config.demand.filter((m) => !this.#refused.has(m));
+        const method = open.find((m) => suggested.some((s) => methodOf(s) === m)) ?? open[0];
+        return method === undefined ? { giveUp: this.#noCommonMethod() } : { ask: AUTH_OPTION[method] };
+      },
+      rejected: () => ({
+        giveUp: {
+          by: 'auth',
+          reason: 'the peer refuses to authenticate itself',
+          hint: `the client rejected the authentication option: allow ${this.#offer()} in its profile`,
+        },
+      }),
+    };
+  }
+
+  #noCommonMethod(): { by: 'auth'; reason: string; hint: string } {
+    const wanted = [...this.#wanted].filter((name) => !this.#offered().includes(name));
+    const wants = wanted.length === 0 ? 'none of them' : `${wanted.join(' or ')}, which is off`;
+    return {
+      by: 'auth',
+      reason: 'no authentication method in common',
+      hint: `the client wants ${wants}; allowed here: ${this.#offer()}`,
+    };
+  }
+
+  #offered(): string[] {
+    return this.#config.demand.map((m) => authName(AUTH_OPTION[m]));
+  }
+
+  #offer(): string {
+    return this.#offered().join(', ');
+  }
+
+  #newMagic(): number {
+    // §6.4: never zero.
+    return new Reader(this.#config.random(4)).u32() || 1;
+  }
+}
+
+const submitRule = (submit: readonly AuthMethod[]): PeerRule<Numbered> => ({
+  review: (asked) => {
+    const method = methodOf(asked);
+    return method !== undefined && submit.includes(method) ? 'ack' : { nak: AUTH_OPTION[submit[0]!] };
+  },
+});
+
+/** LCP: the control protocol plus Echo keepalive and the packets only LCP has. */
+export class Lcp extends ControlProtocol<typeof LCP> {
+  readonly #config: LcpConfig;
+  readonly #hooks: LcpHooks;
+  readonly #policy: LcpPolicy;
+  #echoAt: Instant | undefined;
+  #unanswered = 0;
+
+  constructor(config: LcpConfig, hooks: LcpHooks) {
+    const policy = new LcpPolicy(config);
+    super({
+      protocol: PROTOCOL.lcp,
+      codec: lcpOptions,
+      policy,
+      hooks,
+      lcpOnly: (now, packet) => this.#lcpOnly(now, packet),
+      magic: () => this.#magic(),
+    });
+    this.#config = config;
+    this.#hooks = hooks;
+    this.#policy = policy;
+  }
+
+  override receive(now: Instant, bytes: Uint8Array): boolean {
+    const accepted = super.receive(now, bytes);
+    if (this.#policy.loops >= MAX_LOOPS) {
+      this.#policy.loops = 0;
+      this.#hooks.giveUp(now, {
+        by: 'protocol',
+        reason: 'the link is looped back',
+        hint: 'our own Magic-Number comes back: something echoes our packets',
+      });
+    }
+    return accepted;
+  }
+
+  /** RFC 1661 §5.7; only in Opened, and not more often than the hooks allow. */
+  rejectProtocol(now: Instant, protocol: number, information: Uint8Array): void {
+    if (!this.opened || !this.#hooks.mayAnswer(now)) return;
+    const copy = information.subarray(0, this.#hooks.peerMru() - 6);
+    this.send({ code: 'Protocol-Reject', id: this.nextId(), protocol, information: copy });
+  }
+
+  /** Starts the keepalive; 0 turns it off. */
+  startEcho(now: Instant): void {
+    this.#unanswered = 0;
+    this.#echoAt = this.#config.echoIntervalMs > 0 ? after(now, this.#config.echoIntervalMs) : undefined;
+  }
+
+  stopEcho(): void {
+    this.#echoAt = undefined;
+  }
+
+  override nextTimeout(): Instant | undefined {
+    const restart = super.nextTimeout();
+    if (restart === undefined || (this.#echoAt !== undefined && this.#echoAt < restart)) return this.#echoAt;
+    return restart;
+  }
+
+  override handleTimeout(now: Instant): void {
+    super.handleTimeout(now);
+    if (this.#echoAt === undefined || now < this.#echoAt) return;
+    if (this.#unanswered >= this.#config.echoFailures) {
+      this.stopEcho();
+      this.#hooks.silent(now);
+      return;
+    }
+    this.#unanswered += 1;
+    this.#echoAt = after(now, this.#config.echoIntervalMs);
+    this.send({ code: 'Echo-Request', id: this.nextId(), magic: this.#magic(), data: new Uint8Array(0) });
+  }
+
+  #magic(): number {
+    // §5.8: zero until (and unless) the option was negotiated.
+    return this.negotiation.own('magic') ?? 0;
+  }
+
+  #lcpOnly(now: Instant, packet: LcpOnlyPacket): void {
+    switch (packet.code) {
+      case 'Protocol-Reject':
+        this.#hooks.protocolRejected(now, packet.protocol);
+        return;
+      case 'Echo-Reply':
+        // Our own number in a reply: the line is looped back, nobody is there (§6.4).
+        if (packet.magic === 0 || packet.magic !== this.#magic()) this.#unanswered = 0;
+        return;
+      case 'Identification':
+        // RFC 1570 §1.1: MUST NOT affect operation; Windows sends three of them.
+        this.#hooks.note('lcp.identification', { text: printable(packet.message) });
+        return;
+      case 'Echo-Request': // answered by the automaton's ser
+      case 'Discard-Request':
+      case 'Time-Remaining':
+        return;
+    }
+  }
+}
+
+/** RFC 1661 §5.6: a peer that does not know Echo-Request is asked no more. */
+export const isEchoRequest = (code: number): boolean => code === CODE['Echo-Request'];
