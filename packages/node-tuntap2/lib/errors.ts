@@ -54,6 +54,8 @@ const NAMES = new Map<number, string>(
     .map(([name, number]) => [number, name]),
 );
 
+const NO_FAMILY = 'the kernel does not know this address family, is the ipv6 module loaded?';
+
 const HINTS: Record<string, string> = {
   EPERM: 'not permitted, CAP_NET_ADMIN is needed',
   EBADF: 'the device is closed',
@@ -64,6 +66,8 @@ const HINTS: Record<string, string> = {
   'read EFAULT': 'the interface was deleted',
   'TUNSETIFF EBUSY': 'the name is in use',
   'open /dev/net/tun ENOENT': '/dev/net/tun is missing, load the tun module',
+  'RTM_NEWADDR ENOTSUP': NO_FAMILY,
+  'RTM_NEWROUTE ENOTSUP': NO_FAMILY,
   'RTM_NEWADDR EEXIST': 'the interface already has this address',
   'RTM_DELADDR EADDRNOTAVAIL': 'the interface does not have this address',
   'RTM_NEWROUTE EEXIST': 'there is a route to this destination with this metric already',
