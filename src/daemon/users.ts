@@ -2,8 +2,8 @@
  * The local users: users.yaml -> UserStore. A store never changes; a reload loads a new one, and a file with a mistake
  * leaves the old one in force. RFC 2759 §8.3 (NT hash), RFC 1994 and RFC 1334 (which need the cleartext).
  */
-import md4 from 'js-md4';
 import { ipv4ToNumber } from '../proto/aaa/address.js';
+import { ntPasswordHash } from '../proto/ppp/mschap.js';
 import type { Config } from './config.js';
 import { excludedAddresses } from './config-check.js';
 import { ip, NotAllowed } from './config-format.js';
@@ -116,10 +116,6 @@ export class UserStore {
   }
 }
 
-/** RFC 2759 §8.3 NtPasswordHash: MD4 over the password in UTF-16LE. */
-export const ntHash = (password: string): Uint8Array =>
-  new Uint8Array(md4.arrayBuffer(Buffer.from(password, 'utf16le')));
-
 function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
   const path = ['users', name];
   const fail = (key: string | undefined, problem: string, allowed: string): never => {
@@ -160,7 +156,7 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
     name,
     ...(clear === undefined ? {} : { password: new Secret(clear) }),
     ntHash: new Secret<Uint8Array>(
-      clear === undefined ? Uint8Array.from(Buffer.from(nt_hash as string, 'hex')) : ntHash(clear),
+      clear === undefined ? Uint8Array.from(Buffer.from(nt_hash as string, 'hex')) : ntPasswordHash(clear),
     ),
     ...(address === undefined
       ? {}

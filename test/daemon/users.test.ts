@@ -4,14 +4,12 @@ import { inspect } from 'node:util';
 import t from 'tap';
 import { loadConfig } from '../../src/daemon/config.js';
 import { ConfigError } from '../../src/daemon/errors.js';
-import { ntHash, UserStore } from '../../src/daemon/users.js';
+import { UserStore } from '../../src/daemon/users.js';
 import { toHex } from '../../src/wire/reader.js';
 
 const parse = (yaml: string) => UserStore.parse('users.yaml', yaml);
 
-t.test('RFC 2759 §9.2: the NT hash of clientPass', async (t) => {
-  t.equal(toHex(ntHash('clientPass')), '44ebba8d5312b8d611474411f56989ae');
-  t.equal(toHex(ntHash('')), '31d6cfe0d16ae931b73c59d7e0c089c0', 'MD4 of nothing, RFC 1320 A.5');
+t.test('RFC 2759 §9.2: a cleartext password gives its NT hash', async (t) => {
   t.equal(
     toHex(parse('users: {a: {password: clientPass}}').find('a')!.ntHash.reveal()),
     '44ebba8d5312b8d611474411f56989ae',
