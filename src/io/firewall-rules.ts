@@ -74,7 +74,7 @@ export function nftRules(rules: FirewallRules): string {
       accept ? [`iifname "${tun}" accept`, `oifname "${tun}" accept`] : [],
     ),
     ...chain(
-      'masquerade',
+      'nat-out', // "masquerade" is a keyword
       'type nat hook postrouting priority 100; policy accept;',
       byFamily(r?.masquerade ?? []).map(
         ([ip, sources]) => `${ip} saddr { ${sources} } oifname != { "${tun}", "lo" } masquerade`,
