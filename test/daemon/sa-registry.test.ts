@@ -1,0 +1,218 @@
+import t from 'tap';
+import { GRACE_MS, type RegistryOut, SaRegistry } from '../../src/daemon/sa-registry.js';
+import type { ChildSa, IkeEvent, IkeSa } from '../../src/io/ports.js';
+import { instant } from '../../src/proto/machine.js';
+import { viciVectors } from '../lib/vici-vectors.js';
+
+/** What came out, one short line each: `up 5 ike=6 child=7 spi=... 198.51.100.2:4500`. */
+function drain(registry: SaRegistry): string[] {
+  const lines: string[] = [];
+  for (let out = registry.poll(); out; out = registry.poll()) lines.push(line(out));
+  return lines;
+}
+
+function line(out: RegistryOut): string {
+  if (out.type === 'mark-down') return `down ${out.mark} ${out.reason}`;
+  const { ike, current, children } = out.sa;
+  const ids = children.map((c) => c.uniqueId).join(',');
+  const what = out.type === 'mark-up' ? 'up' : 'changed';
+  return `${what} ${out.mark} ike=${ike.uniqueId} child=${ids || '-'} current=${current.uniqueId} ${ike.remoteHost}:${ike.remotePort}`;
+}
+
+/** Feeds a file's parts 100 ms apart; a part longer than the grace is the wait at its end. */
+function replay(file: string, registry = new SaRegistry(), partMs = 100): Record<string, string[]> {
+  const log: Record<string, string[]> = {};
+  let now = 0;
+  for (const { name, events } of viciVectors(file)) {
+    for (const event of events) registry.handle(instant(now), event);
+    now += partMs;
+    registry.handleTimeout(instant(now));
+    log[name] = drain(registry);
+  }
+  return log;
+}
+
+t.test('IKEv1: every way a client comes, goes and stays, as recorded', async (t) => {
+  const registry = new SaRegistry();
+  t.strictSame(replay('ikev1', registry, GRACE_MS), {
+    connect: ['up 1 ike=1 child=1 current=1 198.51.100.2:4500'],
+    'connect-second-behind-nat': ['up 2 ike=2 child=2 current=2 198.51.100.2:22996'],
+    'connect-direct': ['up 3 ike=3 child=3 current=3 198.51.100.13:500'],
+    'connect-ephemeral-port': ['up 4 ike=4 child=4 current=4 198.51.100.14:500'],
+    'client-rekeys-child': ['changed 1 ike=1 child=5 current=5 198.51.100.2:4500'],
+    // charon moves the children to the new IKE_SA without an event
+    'client-reauthenticates': ['changed 1 ike=5 child=5 current=5 198.51.100.2:4500'],
+    'gateway-rekeys-child': ['changed 3 ike=3 child=6 current=6 198.51.100.13:500'],
+    'peer-deletes-child': ['down 1 child-deleted'], // after the grace
+    'peer-deletes-ike': [],
+    'returns-after-delete': ['up 5 ike=6 child=7 current=7 198.51.100.2:4500'],
+    'crash-and-return-same-endpoint': [
+      'changed 5 ike=7 child=7 current=7 198.51.100.2:4500',
+      'changed 5 ike=7 child=8 current=8 198.51.100.2:4500',
+    ],
+    'gateway-terminates-ike': ['down 3 ike-deleted'],
+    // The IKE_SA of the client that crashed dies of DPD in here: its mark belongs to the new one.
+    'gateway-terminates-child': ['down 4 child-deleted'],
+    'peer-dead': ['down 2 peer-dead'],
+    'no-proposal': [],
+    'charon-sigterm': ['down 5 ike-deleted'],
+  });
+  t.strictSame(registry.all(), []);
+  t.equal(registry.nextTimeout(), undefined);
+});
+
+t.test('IKEv2: the IKE_SA is rekeyed under the children; the Delete takes them along', async (t) => {
+  t.strictSame(replay('ikev2'), {
+    connect: ['up 1 ike=1 child=1 current=1 198.51.100.14:4500'],
+    'client-rekeys-child': ['changed 1 ike=1 child=2 current=2 198.51.100.14:4500'],
+    'client-rekeys-ike': ['changed 1 ike=2 child=2 current=2 198.51.100.14:4500'],
+    'peer-deletes-ike': ['down 1 ike-deleted'],
+  });
+});
+
+t.test('NAT rebinding: the mark stays, the port is told', async (t) => {
+  const log = replay('nat-rebinding');
+  t.match(log.connect, [/^up 3 ike=6 child=\d+ current=\d+ 198\.51\.100\.2:\d+$/]);
+  t.match(log.rebinding, [/^changed 3 ike=6 .*:300\d\d$/]);
+  t.strictSame(log['peer-dead'], ['down 3 peer-dead']);
+});
+
+/* What no recording shows. */
+
+const child = (uniqueId: string, markIn: number, more: Partial<ChildSa> = {}): ChildSa => ({
+  uniqueId,
+  name: 'l2tp',
+  reqid: markIn,
+  state: 'INSTALLED',
+  mode: 'TRANSPORT',
+  encap: true,
+  spiIn: `c000000${uniqueId}`,
+  spiOut: `d000000${uniqueId}`,
+  markIn,
+  markOut: markIn,
+  encrAlg: 'AES_CBC',
+  bytesIn: 0,
+  bytesOut: 0,
+  packetsIn: 0,
+  packetsOut: 0,
+  localTs: ['198.51.100.1/32[udp/l2f]'],
+  remoteTs: ['198.51.100.2/32[udp/l2f]'],
+  ...more,
+});
+
+const ike = (uniqueId: string, children: ChildSa[] = [], more: Partial<IkeSa> = {}): IkeSa => ({
+  uniqueId,
+  name: 'l2tp',
+  version: 1,
+  state: 'ESTABLISHED',
+  localHost: '198.51.100.1',
+  localPort: 4500,
+  remoteHost: '198.51.100.2',
+  remotePort: 4500,
+  localId: '198.51.100.1',
+  remoteId: '192.168.77.11',
+  cipher: '',
+  children,
+  ...more,
+});
+
+const up = (sa: IkeSa): IkeEvent => ({ type: 'child-updown', up: true, sa });
+const gone = (sa: IkeSa): IkeEvent => ({ type: 'child-updown', up: false, sa });
+const snapshot = (...sas: IkeSa[]): IkeEvent => ({ type: 'snapshot', sas });
+
+function fed(...events: IkeEvent[]): SaRegistry {
+  const registry = new SaRegistry();
+  for (const event of events) registry.handle(instant(0), event);
+  drain(registry);
+  return registry;
+}
+
+t.test('the last CHILD_SA goes and another follows within the grace: nothing ends', async (t) => {
+  const registry = fed(up(ike('1', [child('1', 7)])));
+  registry.handle(instant(1000), gone(ike('1', [child('1', 7, { state: 'DELETED' })])));
+  t.strictSame(drain(registry), []);
+  t.equal(registry.nextTimeout(), instant(1000 + GRACE_MS));
+  t.strictSame(registry.lookup(7)?.children, []);
+  registry.handle(instant(2000), up(ike('1', [child('2', 7)])));
+  registry.handleTimeout(instant(60_000));
+  t.strictSame(drain(registry), ['changed 7 ike=1 child=2 current=2 198.51.100.2:4500']);
+  t.equal(registry.nextTimeout(), undefined);
+});
+
+t.test('in the grace the IKE_SA goes too: at once', async (t) => {
+  const registry = fed(up(ike('1', [child('1', 7)])), gone(ike('1', [child('1', 7)])));
+  registry.handle(instant(10), { type: 'ike-updown', up: false, sa: ike('1', [], { state: 'DELETING' }) });
+  t.strictSame(drain(registry), ['down 7 ike-deleted']);
+});
+
+t.test('the deletion of a replaced child ends nothing', async (t) => {
+  const sa = ike('1', [child('1', 7), child('2', 7)]);
+  const registry = fed(up(ike('1', [child('1', 7)])), {
+    type: 'child-rekey',
+    sa,
+    old: child('1', 7),
+    new: child('2', 7),
+  });
+  registry.handle(instant(0), gone(ike('1', [child('1', 7)])));
+  registry.handleTimeout(instant(60_000));
+  t.strictSame(drain(registry), []);
+  t.equal(registry.lookup(7)?.current.uniqueId, '2');
+});
+
+t.test('another client at the same address with another port or identity adopts nothing', async (t) => {
+  for (const other of [{ remotePort: 4501 }, { remoteId: '192.168.77.12' }, { localHost: '198.51.100.9' }]) {
+    const registry = fed(up(ike('1', [child('1', 7)])));
+    registry.handle(instant(0), { type: 'ike-updown', up: true, sa: ike('2', [], other) });
+    registry.handle(instant(0), { type: 'ike-updown', up: false, sa: ike('1') });
+    t.strictSame(drain(registry), ['down 7 peer-dead'], JSON.stringify(other));
+  }
+});
+
+t.test('a rekeying whose first event was missed makes the mark known', async (t) => {
+  const registry = new SaRegistry();
+  const sa = ike('1', [child('1', 7), child('2', 7)]);
+  registry.handle(instant(0), { type: 'child-rekey', sa, old: child('1', 7), new: child('2', 7) });
+  t.strictSame(drain(registry), ['up 7 ike=1 child=2 current=2 198.51.100.2:4500']);
+});
+
+t.test('an SA without a mark is none of ours', async (t) => {
+  const registry = new SaRegistry();
+  for (const e of [up(ike('1', [child('1', 0)])), snapshot(ike('1', [child('1', 0)]))]) registry.handle(instant(0), e);
+  t.strictSame(drain(registry), []);
+});
+
+t.test('snapshot: what we know already is silent, what is new comes up, what is gone goes down', async (t) => {
+  const registry = fed(
+    up(ike('1', [child('1', 7)])),
+    up(ike('2', [child('2', 8)])),
+    { type: 'lost' },
+    { type: 'connected' },
+  );
+  registry.handle(instant(0), snapshot(ike('1', [child('1', 7)]), ike('3', [child('3', 9)])));
+  t.strictSame(drain(registry), ['down 8 gone', 'up 9 ike=3 child=3 current=3 198.51.100.2:4500']);
+});
+
+t.test('snapshot: rekeyed while we could not listen', async (t) => {
+  const registry = fed(up(ike('1', [child('1', 7)])));
+  registry.handle(instant(0), snapshot(ike('4', [child('2', 7), child('1', 7, { state: 'REKEYED' })])));
+  t.strictSame(drain(registry), ['changed 7 ike=4 child=2 current=2 198.51.100.2:4500']);
+  // and the older one does not keep the mark alive
+  registry.handle(instant(0), gone(ike('4', [child('2', 7)])));
+  registry.handleTimeout(instant(GRACE_MS));
+  t.strictSame(drain(registry), ['down 7 child-deleted']);
+});
+
+t.test('snapshot of a new charon: the mark is given out again, to another client', async (t) => {
+  const registry = fed(up(ike('1', [child('1', 1)])));
+  registry.handle(instant(0), snapshot(ike('1', [child('1', 1, { spiIn: 'cafe0001' })])));
+  t.strictSame(drain(registry), ['down 1 replaced', 'up 1 ike=1 child=1 current=1 198.51.100.2:4500']);
+});
+
+t.test('snapshot: an IKE_SA on its way out and a child being created count for nothing', async (t) => {
+  const registry = fed(up(ike('1', [child('1', 7)])));
+  registry.handle(
+    instant(0),
+    snapshot(ike('1', [child('1', 7)], { state: 'DELETING' }), ike('2', [child('2', 8, { state: 'CREATED' })])),
+  );
+  t.strictSame(drain(registry), ['down 7 gone']);
+});
