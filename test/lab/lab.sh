@@ -91,7 +91,7 @@ table() {
   echo "Written by \`npm run lab -- --all\`: one row per scenario, each run in a kernel of its own against real clients (strongSwan"
   echo "$(version charon-systemd), xl2tpd $(version xl2tpd), pppd $(version ppp))."
   echo
-  echo "- commit $(git -C "$REPO" rev-parse --short HEAD)$([ -z "$(git -C "$REPO" status --porcelain -uno)" ] || echo ' with uncommitted changes'), $(date -u '+%Y-%m-%d %H:%M') UTC"
+  echo "- commit $(git -C "$REPO" rev-parse --short HEAD)$([ -z "$(git -C "$REPO" status --porcelain -uno -- ':!test/lab/RESULTS.md')" ] || echo ' with uncommitted changes'), $(date -u '+%Y-%m-%d %H:%M') UTC"
   echo "- gateway: ${LAB_GATEWAY:-lockstep}; kernel: $([ "$where" = host ] && uname -r || echo "user-mode Linux ($(version user-mode-linux))"); $(nproc) CPUs, $jobs at a time; whole run $took s"
   echo
   echo '| scenario | result | longest run | checks | measured |'

@@ -12,7 +12,9 @@ start_gateway() {
   same 'gw: lockstepd answers on its control socket' "$(lockstep status --json | jq -r .state)" listening
 }
 gateway_settled() { gateway_said gateway.ready || ! kill -0 "$GATEWAY"; }
-gateway_last() { { cat "$RUN/gw/stderr"; tail -n 2 "$RUN/gw/log.json"; } | tail -n 3 | tr '\n' ' '; }
+gateway_last() {
+  grep -m 1 -E '^[A-Za-z]*Error|^lockstep' "$RUN/gw/stderr" || tail -n 2 "$RUN/gw/stderr" "$RUN/gw/log.json"
+}
 lockstep() { on gw node "$REPO/dist/src/ctl.js" --socket "$CONTROL" "$@"; }
 # gateway_said EVENT [JQ-CONDITION]
 gateway_said() { jq -e -n --arg event "$1" "first(inputs | select(.event == \$event) | select(${2:-true}))" "$RUN/gw/log.json"; }
