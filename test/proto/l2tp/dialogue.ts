@@ -5,7 +5,7 @@ import { Endpoint } from '../../../src/proto/l2tp/endpoint.js';
 import type { EndpointIn, EndpointOut, LocalTunnelId, Path } from '../../../src/proto/l2tp/events.js';
 import { type Instant, instant } from '../../../src/proto/machine.js';
 import { decodePacket, encodeControl } from '../../../src/wire/l2tp/header.js';
-import { type ControlMessage, decodeMessage, encodeMessage } from '../../../src/wire/l2tp/message.js';
+import { type AvpsOf, type ControlMessage, decodeMessage, encodeMessage } from '../../../src/wire/l2tp/message.js';
 import { type LinkScript, Pair, perfect, type Side, seededRandom } from '../../lib/pair.js';
 
 export const LNS_ADDRESS = '192.0.2.1';
@@ -171,16 +171,23 @@ export class Peer {
   }
 }
 
-export const sccrq = (own: Partial<Extract<ControlMessage, { type: 'SCCRQ' }>['avps']> = {}): ControlMessage => ({
+const INTRODUCTION = {
+  protocolVersion: { version: 1, revision: 0 },
+  framingCapabilities: 3,
+  hostName: 'client',
+  assignedTunnelId: 77,
+  receiveWindowSize: 4,
+};
+
+export const sccrq = (own: Partial<AvpsOf<'SCCRQ'>> = {}): ControlMessage => ({
   type: 'SCCRQ',
-  avps: {
-    protocolVersion: { version: 1, revision: 0 },
-    framingCapabilities: 3,
-    hostName: 'client',
-    assignedTunnelId: 77,
-    receiveWindowSize: 4,
-    ...own,
-  },
+  avps: { ...INTRODUCTION, ...own },
+});
+
+/** An SCCRP of a hand-made LNS. */
+export const sccrp = (own: Partial<AvpsOf<'SCCRQ'>> = {}): ControlMessage => ({
+  type: 'SCCRP',
+  avps: { ...INTRODUCTION, ...own },
 });
 
 export const SCCCN: ControlMessage = { type: 'SCCCN', avps: {} };
