@@ -166,7 +166,7 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
     const refusal = unacceptable(m.avps, this.#config.secret?.(path)) ?? this.#full(path);
     if (refusal) return this.#refuse(now, path, header, m.avps.assignedTunnelId, refusal);
     const tunnel = this.#create(now, 'LNS', path);
-    tunnel.answer(now, header, payload, m);
+    tunnel.answer(now, payload, m);
     this.#dialled.set(dialKey(path, m.avps.assignedTunnelId), tunnel);
     this.#settle(tunnel);
   }

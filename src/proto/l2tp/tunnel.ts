@@ -132,10 +132,10 @@ export class Tunnel {
     this.#settle(now);
   }
 
-  /** Recipient: answers an SCCRQ found acceptable. `body` is its encoding, whose Ns opens the peer's numbering. */
-  answer(now: Instant, header: ControlHeader, body: Uint8Array, { avps }: MessageOf<'SCCRQ'>): void {
+  /** Recipient: answers an SCCRQ found acceptable, `body` in its encoding: the peer's message with Ns 0. */
+  answer(now: Instant, body: Uint8Array, { avps }: MessageOf<'SCCRQ'>): void {
     this.#peerId = avps.assignedTunnelId as PeerTunnelId;
-    this.#reliable.receive(now, header.sessionId, header.Ns, header.Nr, body);
+    this.#reliable.receive(now, 0, 0, 0, body);
     this.#meet(now, avps, 'SCCRQ+');
     this.#settle(now);
   }
@@ -219,9 +219,10 @@ export class Tunnel {
   }
 
   #hello(now: Instant): void {
-    const { helloIntervalMs } = this.#host.config;
+    const { helloIntervalMs, emptyTunnelTimeoutMs } = this.#host.config;
     const due = after(this.#heard, helloIntervalMs);
-    if (due <= now) this.probe(now);
+    // A tunnel without sessions ends by itself, see #watchEmpty.
+    if (due <= now && (this.sessions.size > 0 || emptyTunnelTimeoutMs === 0)) this.probe(now);
     this.#timers.set('hello', due <= now ? after(now, helloIntervalMs) : due);
   }
 
