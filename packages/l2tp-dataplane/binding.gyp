@@ -5,6 +5,7 @@
       "sources": [
         "src/addon.cc",
         "src/address.cc",
+        "src/calls.cc",
         "src/forward.cc",
         "src/icmp.cc",
         "src/parse.cc",

@@ -1,5 +1,5 @@
-// The packet thread: one epoll loop over commands, sockets and TUN queues. JS talks to it through commands applied in
-// order; it talks to JS through the upcall queue.
+// The packet thread (thread.cc), one epoll loop over commands, sockets and TUN queues, and what JS may ask of it
+// (calls.cc): commands applied in order. It talks to JS through the upcall queue.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -27,6 +27,9 @@ struct ControlDatagram {
   Path path;
   std::vector<uint8_t> data;
 };
+
+constexpr size_t kTunStride = kVnetHeader + 65536 + 118;
+constexpr int kControlWait = 200;  // ms a batch of control datagrams may wait for room in the send buffer
 
 class PacketThread final : private Sink {
  public:

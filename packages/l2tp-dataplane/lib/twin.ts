@@ -1,0 +1,100 @@
+// What the in-memory twin keeps: sessions with their limits and counters, and the bounded queue of upcalls.
+import type { PrefixBytes } from './address.js';
+import type { Path, SessionCounters, SessionDrop, SessionSpec, Upcall } from './types.js';
+
+/** src/limit.h */
+export class Limit {
+  #left: number;
+  #last = 0;
+  constructor(
+    readonly perSecond: number,
+    readonly burst: number,
+  ) {
+    this.#left = burst;
+  }
+
+  take(now: number): boolean {
+    if (now > this.#last) {
+      this.#left = Math.min(this.burst, this.#left + ((now - this.#last) / 1000) * this.perSecond);
+      this.#last = now;
+    }
+    if (this.#left < 1) return false;
+    this.#left -= 1;
+    return true;
+  }
+}
+
+export class Session {
+  path: Path;
+  open = false;
+  clampMss = true;
+  acfc = false;
+  lengthBit = true;
+  mtu = 1400;
+  prefixes: readonly PrefixBytes[] = [];
+  readonly punts = new Limit(10, 20);
+  readonly frames = new Limit(200, 200);
+  readonly errors = new Limit(20, 20);
+  readonly violations = new Limit(1, 4);
+  violator: { readonly path: Path; readonly until: number } | undefined;
+  readonly count = { packetsIn: 0n, octetsIn: 0n, packetsOut: 0n, octetsOut: 0n, lastTraffic: 0 };
+  readonly drops: Partial<Record<SessionDrop, bigint>> = {};
+
+  constructor(readonly spec: SessionSpec) {
+    this.path = spec.path;
+  }
+
+  drop(why: SessionDrop): void {
+    this.drops[why] = (this.drops[why] ?? 0n) + 1n;
+  }
+
+  counters(): SessionCounters {
+    return { ...this.count, drops: { ...this.drops } };
+  }
+}
+
+export const key = (tunnelId: number, sessionId: number): number => tunnelId * 65_536 + sessionId;
+
+export const samePath = (a: Path, b: Path): boolean =>
+  a.mark === b.mark && a.local === b.local && a.remote === b.remote && a.remotePort === b.remotePort;
+
+/** src/upcalls.h: each class has its own room. */
+const ROOM = {
+  confirmed: { items: 4096, bytes: 4 << 20 },
+  unconfirmed: { items: 256, bytes: 512 << 10 },
+  frame: { items: 4096, bytes: 4 << 20 },
+  punt: { items: 1024, bytes: 2 << 20 },
+} as const;
+type Class = keyof typeof ROOM;
+
+/** A batch on its way up. False: no room for that kind. */
+export class UpcallQueue {
+  #batch: Upcall[] = [];
+  readonly #used = new Map<Class, { readonly items: number; readonly bytes: number }>();
+
+  get size(): number {
+    return this.#batch.length;
+  }
+
+  push(u: Upcall): boolean {
+    const c = classOf(u);
+    const used = this.#used.get(c) ?? { items: 0, bytes: 0 };
+    const bytes = used.bytes + (u.kind === 'violation' ? 0 : u.data.length);
+    if (used.items >= ROOM[c].items || bytes > ROOM[c].bytes) return false;
+    this.#used.set(c, { items: used.items + 1, bytes });
+    this.#batch.push(u);
+    return true;
+  }
+
+  take(): Upcall[] {
+    this.#used.clear();
+    const batch = this.#batch;
+    this.#batch = [];
+    return batch;
+  }
+}
+
+function classOf(u: Upcall): Class {
+  if (u.kind === 'control') return u.confirmed ? 'confirmed' : 'unconfirmed';
+  return u.kind === 'frame' ? 'frame' : 'punt';
+}

@@ -1,0 +1,209 @@
+// PacketThread as JS sees it: starting, ending, and every call as a command in the queue.
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "thread.h"
+
+namespace dp {
+
+namespace {
+constexpr size_t kMaxWaitingSends = 65536;
+}
+
+Failure PacketThread::start(Options options, std::unique_ptr<PacketThread>& out) {
+  std::unique_ptr<PacketThread> t(new PacketThread(std::move(options)));
+  if (Failure f = t->open_descriptors()) return f;
+  // Signals are the main thread's.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  t->thread_ = std::thread(&PacketThread::run, t.get());
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  out = std::move(t);
+  return {};
+}
+
+Failure PacketThread::open_descriptors() {
+  tun_buffers_.reset(new uint8_t[kBatch * kTunStride]);
+  epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_ < 0) return {errno, "epoll_create1"};
+  wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (wake_ < 0) return {errno, "eventfd"};
+  const auto watch = [this](int fd) {
+    epoll_event e{};
+    e.events = EPOLLIN;
+    e.data.fd = fd;
+    return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &e) == 0;
+  };
+  if (!watch(wake_)) return {errno, "epoll_ctl"};
+  for (const int fd : options_.tun_fds) {
+    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) return {errno, "fcntl(F_DUPFD_CLOEXEC)"};
+    tuns_.push_back(copy);
+    const int flags = fcntl(copy, F_GETFL);
+    if (flags < 0 || fcntl(copy, F_SETFL, flags | O_NONBLOCK) < 0) return {errno, "fcntl(F_SETFL)"};
+    if (!watch(copy)) return {errno, "epoll_ctl"};
+  }
+  return {};
+}
+
+PacketThread::~PacketThread() {
+  stop();
+  join();
+  for (const int fd : tuns_) close(fd);
+  if (wake_ >= 0) close(wake_);
+  if (epoll_ >= 0) close(epoll_);
+}
+
+void PacketThread::post(Command command) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_) return;
+    commands_.push_back(std::move(command));
+    if (commands_.size() > 1) return;
+  }
+  const uint64_t one = 1;
+  // Fails only when the counter is full, and then the thread is awake.
+  if (write(wake_, &one, sizeof one) < 0) return;
+}
+
+bool PacketThread::post_sendable(Command command) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (waiting_sends_ >= kMaxWaitingSends) return false;
+    waiting_sends_++;
+  }
+  post(std::move(command));
+  return true;
+}
+
+void PacketThread::call(Command command) {
+  bool finished = false;
+  post([this, &finished, &command] {
+    command();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    finished = true;
+    done_.notify_all();
+  });
+  std::unique_lock<std::mutex> lock(mutex_);
+  done_.wait(lock, [&] { return finished || stopped_; });
+}
+
+Failure PacketThread::listen(const std::vector<ListenSpec>& specs) {
+  if (listening_) return {EALREADY, "listen"};
+  std::vector<Socket> sockets;
+  sockets.reserve(specs.size());
+  for (ListenSpec spec : specs) {
+    spec.receive_buffer = options_.receive_buffer;
+    sockets.emplace_back();
+    if (Failure f = sockets.back().open(spec)) return f;
+  }
+  Failure failure;
+  call([&] {
+    for (Socket& socket : sockets) {
+      epoll_event e{};
+      e.events = EPOLLIN;
+      e.data.fd = socket.fd();
+      if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.fd(), &e) != 0) failure = {errno, "epoll_ctl"};
+    }
+    // On failure the sockets are closed, which takes them out of the epoll set.
+    if (!failure) sockets_ = std::move(sockets);
+  });
+  listening_ = !failure;
+  return failure;
+}
+
+void PacketThread::unlisten() {
+  listening_ = false;
+  call([this] { close_sockets(); });
+}
+
+void PacketThread::confirm_mark(uint32_t mark) {
+  post([this, mark] { forwarder_.marks.confirm(mark); });
+}
+
+void PacketThread::forget_mark(uint32_t mark) {
+  post([this, mark] { forwarder_.marks.forget(mark); });
+}
+
+Failure PacketThread::add_session(const SessionSpec& spec, const SessionUpdate& state) {
+  if (known_.count(spec.ours.key()) != 0) return {EEXIST, "addSession"};
+  if (known_.size() >= options_.max_sessions) return {ENOSPC, "addSession"};
+  auto counters = std::make_shared<SessionCounters>();
+  known_.emplace(spec.ours.key(), counters);
+  post([this, spec, state, counters] {
+    auto session = std::make_unique<Session>();
+    session->ours = spec.ours;
+    session->peers = spec.peers;
+    session->path = spec.path;
+    session->counters = counters;
+    apply(*forwarder_.sessions.add(std::move(session)), state);
+  });
+  return {};
+}
+
+Failure PacketThread::update_session(Ids ids, const SessionUpdate& state) {
+  if (known_.count(ids.key()) == 0) return {ENOENT, "updateSession"};
+  post([this, ids, state] { apply(*forwarder_.sessions.find(ids), state); });
+  return {};
+}
+
+void PacketThread::move_path(uint16_t tunnel, const Path& path) {
+  post([this, tunnel, path] {
+    for (Session* s = forwarder_.sessions.of_tunnel(tunnel); s != nullptr; s = s->next_of_tunnel) s->path = path;
+  });
+}
+
+std::shared_ptr<const SessionCounters> PacketThread::remove_session(Ids ids) {
+  const auto it = known_.find(ids.key());
+  if (it == known_.end()) return nullptr;
+  const auto counters = it->second;
+  known_.erase(it);
+  call([this, ids] { forwarder_.remove_session(ids); });
+  return counters;
+}
+
+std::shared_ptr<const SessionCounters> PacketThread::counters(Ids ids) const {
+  const auto it = known_.find(ids.key());
+  return it == known_.end() ? nullptr : it->second;
+}
+
+void PacketThread::send_control(std::vector<ControlDatagram> datagrams) {
+  const size_t n = datagrams.size();
+  const bool queued = post_sendable([this, datagrams = std::move(datagrams)] {
+    for (const ControlDatagram& d : datagrams) put_control(d.path, nullptr, 0, d.data.data(), d.data.size(), nullptr);
+    finish(control_, kControlWait);
+  });
+  if (!queued) globals_.drop(GlobalDrop::send, n);
+}
+
+void PacketThread::send_frame(Ids ids, std::vector<uint8_t> frame) {
+  const bool queued = post_sendable([this, ids, frame = std::move(frame)] {
+    Session* s = forwarder_.sessions.find(ids);
+    if (s == nullptr) return globals_.drop(GlobalDrop::no_session);
+    frame_is_control_ = true;
+    forwarder_.frame_to_peer(*s, frame.data(), frame.size());
+    frame_is_control_ = false;
+    finish(control_, kControlWait);
+  });
+  if (!queued) globals_.drop(GlobalDrop::send);
+}
+
+// Commands run in order and every send is past sendmsg when its command returns: reaching this one is the barrier.
+void PacketThread::flush(uint32_t id) {
+  post([this, id] { upcalls_.flushed(id); });
+}
+
+void PacketThread::stop() {
+  post([this] { ending_ = true; });
+}
+
+void PacketThread::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace dp

@@ -1,0 +1,85 @@
+// The in-memory twin under the contract, and what only it can show without IPsec: marks.
+
+import type { ControlPacket, Path, Upcall } from 'l2tp-dataplane';
+import { type MemoryDataplane, openMemoryDataplane } from 'l2tp-dataplane/memory';
+import t from 'tap';
+import { contract, type Rig } from './contract.js';
+import { hex, ipv4, l2tp, ppp, ZLB } from './packets.js';
+
+function rig(): Rig {
+  let dataplane!: MemoryDataplane;
+  return {
+    open(options) {
+      dataplane = openMemoryDataplane({ tunFds: [], vnetHeader: false, onError: (e) => t.fail(e.message), ...options });
+      return dataplane;
+    },
+    datagram: (from, to, data) => dataplane.receive({ mark: 0, local: to, remote: from, remotePort: 1701 }, data),
+    takeSent: () => dataplane.takeSent().map(({ path, data }) => ({ to: path.remote, data })),
+    tunPacket: (data) => dataplane.receiveTun(data),
+    takeTun: () => dataplane.takeTun(),
+  };
+}
+
+t.test('contract', async (t) => contract(t, rig));
+
+const GATEWAY = '198.51.100.1';
+// Two Windows clients behind one NAT: the same addresses and ports, told apart by mark only (RFC 3193 §3.3).
+const twin = (mark: number): Path => ({ mark, local: GATEWAY, remote: '198.51.100.2', remotePort: 1701 });
+
+t.test('marks', async (t) => {
+  const upcalls: Upcall[] = [];
+  const refused = new Set<number>();
+  const d = openMemoryDataplane({
+    tunFds: [],
+    vnetHeader: false,
+    onUpcalls: (batch) => upcalls.push(...batch),
+    onError: (e) => t.fail(e.message),
+    onSend: (datagram: ControlPacket) => !refused.has(datagram.path.mark),
+  });
+  d.listen([{ address: '0.0.0.0' }]);
+  d.confirmMark(1);
+  d.confirmMark(2);
+  for (const mark of [1, 2]) {
+    const ids = { tunnelId: mark, sessionId: 1, peerTunnelId: 9, peerSessionId: 9 };
+    d.addSession({ ...ids, path: twin(mark) }, { open: true, prefixes: [`10.0.0.${mark}/32`] });
+  }
+
+  await t.test('mark 0 is dropped, an unknown one only lets control up', async (t) => {
+    d.receive(twin(0), ZLB);
+    d.receive(twin(3), ZLB);
+    d.receive(twin(3), l2tp(1, 1, ppp(0xc021)));
+    d.receive(twin(1), ZLB);
+    await d.flush();
+    t.match(upcalls, [
+      { kind: 'control', path: twin(3), confirmed: false },
+      { kind: 'control', path: twin(1), confirmed: true },
+    ]);
+    t.strictSame({ ...d.globalCounters() }, { 'mark-zero': 1n, 'mark-unknown': 1n });
+  });
+
+  await t.test('a session belongs to its mark', async (t) => {
+    d.receive(twin(2), l2tp(1, 1, ppp(0x0021, ipv4({ from: '10.0.0.1', to: '10.0.0.9' }))));
+    d.receive(twin(1), l2tp(1, 1, ppp(0x0021, ipv4({ from: '10.0.0.1', to: '10.0.0.9' }))));
+    await d.flush();
+    t.match(d.sessionCounters(1, 1), { packetsIn: 1n, drops: { path: 1n } });
+    t.match(upcalls.at(-1), { kind: 'violation', tunnelId: 1, path: twin(2) });
+    d.receiveTun(ipv4({ from: '10.0.0.9', to: '10.0.0.2' }));
+    t.match(d.takeSent(), [{ path: twin(2) }]);
+  });
+
+  await t.test('a refused send is counted', async (t) => {
+    refused.add(2);
+    d.receiveTun(ipv4({ from: '10.0.0.9', to: '10.0.0.2' }));
+    d.sendControl([{ path: twin(2), data: ZLB }]);
+    t.strictSame(d.sessionCounters(2, 1)?.drops, { send: 1n });
+    t.match(d.globalCounters(), { send: 1n });
+  });
+
+  await t.test('a forgotten mark is unknown again', async (t) => {
+    d.forgetMark(1);
+    d.receive(twin(1), l2tp(1, 1, hex('ff03c021')));
+    d.receiveTun(ipv4({ from: '10.0.0.9', to: '10.0.0.1' }));
+    t.match(d.globalCounters(), { 'mark-unknown': 2n, 'unconfirmed-send': 1n });
+    t.equal(d.takeSent().length, 0);
+  });
+});
