@@ -1,0 +1,206 @@
+/**
+ * Why a client got no further than IKE, from charon's own words: its SA events say nothing about a wrong key or a
+ * proposal refused, its log does. Pure; messages of strongSwan 5.9.8 at level 1. RFC 2409 §5, RFC 7296 §2.21.
+ */
+import type { IkeLogEvent } from '../io/ports.js';
+import type { Instant } from '../proto/machine.js';
+
+export type IkeCause =
+  | 'wrong-psk'
+  | 'no-psk'
+  | 'no-ike-proposal'
+  | 'no-esp-proposal'
+  | 'wrong-selectors'
+  | 'wrong-auth-method'
+  | 'aggressive-mode'
+  | 'no-config'
+  | 'refused-by-peer'
+  | 'peer-silent'
+  | 'too-many-half-open'
+  | 'kernel-refused';
+
+export interface IkeFailure {
+  readonly cause: IkeCause;
+  /** charon's id of the attempt; absent when it refused before there was one. */
+  readonly ikeUniqueId?: string;
+  /** Address of the client. */
+  readonly peer?: string;
+  /** What the client offered and what we take, for the proposal and selector causes, in charon's words. */
+  readonly offered?: string;
+  readonly configured?: string;
+  /** charon's line that gave it away. */
+  readonly message: string;
+  /** One sentence for the operator. */
+  readonly advice: string;
+}
+
+interface Sign {
+  readonly cause: IkeCause;
+  readonly pattern: RegExp;
+  /** Only before the peer is authenticated: later the same words are about a stray or damaged packet. */
+  readonly early?: true;
+}
+
+const SIGNS: readonly Sign[] = [
+  // IKEv1 Main Mode: the key that decrypts the 5th message depends on the PSK, so a wrong one shows as garbage.
+  { cause: 'wrong-psk', pattern: /decryption failed\?$|^could not decrypt payloads$/, early: true },
+  { cause: 'wrong-psk', pattern: /HASH does not match|but MAC mismatched$/ },
+  { cause: 'no-psk', pattern: /^no shared key found for / },
+  { cause: 'no-ike-proposal', pattern: /^no proposal found$|^received proposals unacceptable$/ },
+  {
+    cause: 'no-esp-proposal',
+    pattern: /^no matching proposal found, sending NO_PROPOSAL_CHOSEN$|^no acceptable proposal found$/,
+  },
+  { cause: 'wrong-selectors', pattern: /^no matching CHILD_SA config found for |^traffic selectors .* unacceptable$/ },
+  { cause: 'wrong-auth-method', pattern: /but none allows .* authentication/ },
+  { cause: 'aggressive-mode', pattern: /^Aggressive Mode PSK disabled/ },
+  {
+    cause: 'no-config',
+    pattern: /^no IKE config found for |^no (matching )?peer config found|^no alternative config found/,
+  },
+  {
+    cause: 'refused-by-peer',
+    pattern: /^received (AUTHENTICATION_FAILED|PAYLOAD_MALFORMED|INVALID_\w+|NO_PROPOSAL_CHOSEN) /,
+  },
+  { cause: 'too-many-half-open', pattern: /^ignoring IKE_SA setup from / },
+  {
+    cause: 'kernel-refused',
+    pattern: /^unable to install |^allocating SPI failed/,
+  },
+  { cause: 'peer-silent', pattern: /^deleting half open IKE_SA .*after timeout$|^giving up after \d+ retransmits$/ },
+];
+
+const ADVICE: Readonly<Record<IkeCause, string>> = {
+  'wrong-psk': 'the pre-shared key on the client is not the one configured here for its address: type it in again',
+  'no-psk': 'there is no pre-shared key for this client: check ike.psk_file and ike.psk_ranges',
+  'no-ike-proposal': 'client and gateway have no IKE encryption in common: update the client, or set ike.legacy',
+  'no-esp-proposal': 'client and gateway have no ESP encryption in common: update the client, or set ike.legacy',
+  'wrong-selectors':
+    'the client did not ask for transport mode to UDP port 1701: choose L2TP/IPsec, not plain IPsec or IKEv2',
+  'wrong-auth-method':
+    'the client wants another authentication than a pre-shared key: choose L2TP/IPsec with a pre-shared key',
+  'aggressive-mode':
+    'the client uses Aggressive Mode, which exposes the key to offline guessing: clear its group name field',
+  'no-config':
+    'the client asked at an address we do not listen on, or for something other than L2TP/IPsec with a pre-shared key',
+  'refused-by-peer': 'the client refused our answer: most often its pre-shared key is another',
+  'peer-silent':
+    'the client stopped answering: something drops UDP 4500 or ESP on the way, or it gave up over a wrong key',
+  'too-many-half-open':
+    'too many unfinished attempts, from this address or in all: an attack, or very many clients behind one NAT',
+  'kernel-refused': 'the kernel refused the SA: are the modules esp4, esp6, xfrm_user and the cipher loaded?',
+};
+
+/** The cause a run of log lines of one attempt shows, the first that is conclusive; undefined when none does. */
+export function explainIkeLog(events: readonly IkeLogEvent[]): IkeFailure | undefined {
+  let peer: string | undefined;
+  let offered: string | undefined;
+  let configured: string | undefined;
+  for (const event of events) {
+    const { message, ikeUniqueId } = event;
+    peer = /^received packet: from ([0-9a-f.:]+)\[/.exec(message)?.[1] ?? peer;
+    offered = /^received proposals: (.*)$/.exec(message)?.[1] ?? offered;
+    configured = /^configured proposals: (.*)$/.exec(message)?.[1] ?? configured;
+    const sign = signIn(event);
+    if (!sign) continue;
+    const named = /(?:from |with |\.\.\.)([0-9a-f:][0-9a-f.:]*[0-9a-f])/.exec(message)?.[1];
+    const both = /found for (\S+) === (\S+)$|^traffic selectors (\S+) === (\S+)/.exec(message);
+    if (both) offered = `${both[1] ?? both[4]} -> ${both[2] ?? both[3]}`;
+    const from = peer ?? named;
+    return {
+      cause: sign.cause,
+      ...(ikeUniqueId === undefined ? {} : { ikeUniqueId }),
+      ...(from === undefined ? {} : { peer: from }),
+      ...(TELLS_OFFER.has(sign.cause) && offered !== undefined ? { offered } : {}),
+      ...(/proposal/.test(sign.cause) && configured !== undefined ? { configured } : {}),
+      message,
+      advice: ADVICE[sign.cause],
+    };
+  }
+  return undefined;
+}
+
+const TELLS_OFFER: ReadonlySet<IkeCause> = new Set(['no-ike-proposal', 'no-esp-proposal', 'wrong-selectors']);
+
+function signIn({ message, ikeName }: IkeLogEvent): Sign | undefined {
+  const early = ikeName === undefined || ikeName === '(unnamed)';
+  return SIGNS.find((s) => (early || !s.early) && s.pattern.test(message));
+}
+
+/* Implementation: bounds, since every line here is caused by whoever sends us a packet. */
+const MAX_ATTEMPTS = 1_024;
+const MAX_LINES = 8;
+const MAX_LINE = 4_096;
+/** One report per client and cause in this time; a client that retransmits garbage says nothing new. */
+const SAME_MS = 60_000;
+/** Reports per second in all. */
+const MAX_RATE = 10;
+
+interface Attempt {
+  readonly lines: IkeLogEvent[];
+  told: boolean;
+}
+
+/** Follows all attempts at once and reports each failure once, at a bounded rate. */
+export class IkeLogWatch {
+  /** The lines that may matter, by ikeUniqueId; insertion order is age. */
+  readonly #attempts = new Map<string, Attempt>();
+  readonly #told = new Map<string, Instant>();
+  #tokens = MAX_RATE;
+  #filled: Instant | undefined;
+  #suppressed = 0;
+
+  /** Failures not reported for the rate. */
+  get suppressed(): number {
+    return this.#suppressed;
+  }
+
+  /** Takes every log event; returns the failure it completes, if any. */
+  note(now: Instant, event: IkeLogEvent): IkeFailure | undefined {
+    const line = { ...event, message: event.message.slice(0, MAX_LINE) };
+    const attempt = this.#attempt(line);
+    if (attempt.told || !signIn(line)) return undefined;
+    attempt.told = true; // what follows in this attempt are consequences
+    const failure = explainIkeLog(attempt.lines.splice(0));
+    return failure && this.#fresh(now, failure) && this.#token(now) ? failure : undefined;
+  }
+
+  #attempt(line: IkeLogEvent): Attempt {
+    const id = line.ikeUniqueId;
+    if (id === undefined) return { lines: [line], told: false };
+    const attempt = this.#attempts.get(id) ?? { lines: [], told: false };
+    if (/^IKE_SA .* established between /.test(line.message)) attempt.lines.length = 0; // now it is about the CHILD_SA
+    if (!signIn(line) && !/^(received packet: from|received proposals|configured proposals)/.test(line.message))
+      return attempt;
+    if (attempt.lines.length >= MAX_LINES) attempt.lines.shift();
+    if (!attempt.told) attempt.lines.push(line);
+    this.#attempts.delete(id);
+    this.#attempts.set(id, attempt);
+    const oldest = this.#attempts.keys().next().value;
+    if (this.#attempts.size > MAX_ATTEMPTS && oldest !== undefined) this.#attempts.delete(oldest);
+    return attempt;
+  }
+
+  #fresh(now: Instant, { cause, peer }: IkeFailure): boolean {
+    const key = `${cause} ${peer}`;
+    const before = this.#told.get(key);
+    if (before !== undefined && now - before < SAME_MS) return false;
+    this.#told.delete(key);
+    this.#told.set(key, now);
+    const oldest = this.#told.keys().next().value;
+    if (this.#told.size > MAX_ATTEMPTS && oldest !== undefined) this.#told.delete(oldest);
+    return true;
+  }
+
+  #token(now: Instant): boolean {
+    const since = now - (this.#filled ?? now);
+    this.#tokens = Math.min(MAX_RATE, this.#tokens + (since * MAX_RATE) / 1000);
+    this.#filled = now;
+    if (this.#tokens < 1) {
+      this.#suppressed += 1;
+      return false;
+    }
+    this.#tokens -= 1;
+    return true;
+  }
+}
