@@ -55,23 +55,20 @@ export const text = ({ min = 0 }: Range = {}): Codec<string> => ({
 /** Present or absent, without a value. */
 export const flag = (): Codec<true> => ({ read: () => true, write: () => undefined });
 
-/** Fixed fields of 1, 2 or 4 octets after `reserved` octets that are sent as zero and ignored on receipt. */
+/** Fixed fields of 1 or 4 octets after `reserved` octets that are sent as zero and ignored on receipt. */
 export const record = <K extends string>(
-  fields: Readonly<Record<K, 1 | 2 | 4>>,
+  fields: Readonly<Record<K, 1 | 4>>,
   reserved = 0,
 ): Codec<Record<K, number>> => {
-  const layout = Object.entries(fields) as [K, 1 | 2 | 4][];
+  const layout = Object.entries(fields) as [K, 1 | 4][];
   return {
     read: (r) => {
       r.skip(reserved);
-      return Object.fromEntries(layout.map(([k, n]) => [k, n === 1 ? r.u8() : n === 2 ? r.u16() : r.u32()])) as Record<
-        K,
-        number
-      >;
+      return Object.fromEntries(layout.map(([k, n]) => [k, n === 1 ? r.u8() : r.u32()])) as Record<K, number>;
     },
     write: (w, v) => {
       w.bytes(new Uint8Array(reserved));
-      for (const [k, n] of layout) n === 1 ? w.u8(v[k]) : n === 2 ? w.u16(v[k]) : w.u32(v[k]);
+      for (const [k, n] of layout) n === 1 ? w.u8(v[k]) : w.u32(v[k]);
     },
   };
 };

@@ -51,8 +51,6 @@ interface Session {
   state: SessionState;
   readonly ref: string | undefined;
   readonly request: CallRequest;
-  /** session-open was emitted. */
-  opened: boolean;
 }
 
 type CallRequest = Pick<CallInfo, 'callSerial' | 'calledNumber' | 'callingNumber'>;
@@ -161,6 +159,8 @@ export class Sessions {
       case 'SLI':
         // §6.14: an ACCM means nothing to a link without asynchronous framing.
         return;
+      // Exhaustive: reached by a bug of ours only.
+      /* v8 ignore next 2 */
       default:
         return never(m);
     }
@@ -248,16 +248,17 @@ export class Sessions {
       }
       case 'CDN': {
         // An Error Code always: some peers insist on a Result Code AVP of 10 octets.
-        const resultCode = { error: ErrorCode.none, ...(ending.result ?? { result: CallResult.administrative }) };
+        const resultCode = { result: CallResult.administrative, error: ErrorCode.none, ...ending.result };
         return this.#host.send(session.peerId, { type: 'CDN', avps: { resultCode, assignedSessionId } });
       }
+      // Exhaustive: reached by a bug of ours only.
+      /* v8 ignore next 2 */
       default:
         return never(action);
     }
   }
 
   #opened(session: Session): void {
-    session.opened = true;
     this.#host.emit({ type: 'session-open', session: this.#ids(session), path: this.#host.path });
   }
 
@@ -265,7 +266,7 @@ export class Sessions {
     const taken = (id: number) =>
       this.#byLocal.has(id as LocalSessionId) || this.#resting.includes(id as LocalSessionId);
     const localId = pickId(this.#host.random, taken) as LocalSessionId;
-    return { localId, peerId, state: 'idle', ref, request, opened: false };
+    return { localId, peerId, state: 'idle', ref, request };
   }
 
   #register(now: Instant, session: Session): void {
@@ -280,7 +281,6 @@ export class Sessions {
     this.#byPeer.delete(session.peerId);
     this.#resting.push(session.localId);
     if (this.#resting.length > RESTING_IDS) this.#resting.shift();
-    if (!session.opened && session.ref === undefined) return;
     this.#host.emit({ type: 'session-down', session: this.#ids(session), ...ending, ...optional('ref', session.ref) });
   }
 
