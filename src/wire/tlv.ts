@@ -40,9 +40,9 @@ export const u32 = (): Codec<number> => ({
   write: (w, v) => void w.u32(v),
 });
 
-/** Any octets; `size` fixes their number, `min` bounds it from below. */
+/** Any octets, copied; `size` fixes their number, `min` bounds it from below. */
 export const octets = ({ min = 0, size }: Range & { readonly size?: number } = {}): Codec<Uint8Array> => ({
-  read: (r) => (r.left < min || (size !== undefined && r.left !== size) ? undefined : r.rest().slice()),
+  read: (r) => (r.left < min || (size !== undefined && r.left !== size) ? undefined : Uint8Array.from(r.rest())),
   write: (w, v) => void w.bytes(v),
 });
 

@@ -144,8 +144,8 @@ export class ReliableChannel {
     }
     if (ahead >= this.#receiveWindow) return { kind: 'invalid', why: `Ns ${Ns} is beyond the receive window` };
     if (ahead > 0) {
-      // §5.8 MAY: queued for in-order delivery. Copied: the datagram's buffer is not ours to keep.
-      if (!this.#held.has(Ns)) this.#held.set(Ns, { sessionId, body: body.slice() });
+      // §5.8 MAY: queued for in-order delivery. Copied (a Buffer's slice would not): the datagram is not ours to keep.
+      if (!this.#held.has(Ns)) this.#held.set(Ns, { sessionId, body: Uint8Array.from(body) });
       return { kind: 'held' };
     }
     this.#ackOwed = true;
