@@ -77,6 +77,11 @@ export const SCHEMA = {
       f.oneOf('spawn', 'external'),
       'spawn',
     ),
+    allow_foreign: leaf(
+      'Start although the kernel holds IPsec SAs or policies of others. They are never touched either way.',
+      f.bool,
+      false,
+    ),
     vici: leaf("charon's VICI socket.", f.optional(f.socketPath), null, '`<run_dir>/charon.vici`'),
   },
   pool: {

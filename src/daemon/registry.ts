@@ -11,8 +11,6 @@ export interface Tunnel {
   readonly since: number;
   /** StopCCN is on its way in one direction or the other. */
   closing: boolean;
-  /** Cancels the timer that closes a tunnel without sessions. */
-  cancelEmpty?: () => void;
 }
 
 export interface Session {
@@ -89,6 +87,10 @@ export class Registry {
 
   sessions(): IterableIterator<Session> {
     return this.#sessions.values();
+  }
+
+  get tunnelCount(): number {
+    return this.#tunnels.size;
   }
 
   get sessionCount(): number {

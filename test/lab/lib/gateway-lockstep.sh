@@ -5,7 +5,7 @@ CONTROL=$RUN/gw/control
 start_gateway() {
   host_files gw gw
   DEVICES=$(devices gw)
-  on gw node "$REPO/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
+  ip netns exec gw node "$REPO/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
   GATEWAY=$!
   wait_for 90 gateway_settled
   gateway_said gateway.ready || fail "gw: lockstepd is not ready: $(gateway_last)"

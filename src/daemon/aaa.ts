@@ -1,0 +1,102 @@
+/**
+ * The AAA port - who may connect, and with which address - and its local implementation over the users file.
+ * The port is asynchronous and RADIUS-shaped: another implementation needs no change above it.
+ */
+import type { AddressPool } from '../proto/aaa/pool.js';
+import type { AuthRequest, AuthResult } from '../proto/ppp/events.js';
+import { verifyChapMd5, verify as verifyMsChapV2, verifyPap } from '../proto/ppp/mschap.js';
+import type { User, UserStore } from './users.js';
+
+export interface AuthContext {
+  /** The client's outer address: NAS accounting, and the rule for reconnects. */
+  readonly remote: string;
+  readonly sessionId: number;
+  readonly tunnelId: number;
+  /** Called with the name once the user has proven who he is, before an address is leased: leftovers go first. */
+  readonly claim: (user: string) => void;
+}
+
+/** What the log says of a refusal; the client only ever sees the RFC 2759 code. */
+export type AuthVerdict = { readonly result: AuthResult; readonly cause?: AuthCause };
+
+export type AuthCause = 'unknown-user' | 'wrong-password' | 'disabled' | 'needs-cleartext' | 'no-address' | 'too-many';
+
+export interface Aaa {
+  authenticate(request: AuthRequest, context: AuthContext): Promise<AuthVerdict>;
+  /** The session is over: its address is free again. */
+  release(address: string): void;
+}
+
+export interface LocalAaaOptions {
+  readonly users: () => UserStore;
+  readonly pool: AddressPool;
+  readonly dns: readonly string[];
+  readonly nbns: readonly string[];
+  readonly sessionsPerUser: number;
+  /** Sessions the user has now. */
+  readonly sessionsOf: (user: string) => number;
+}
+
+export class LocalAaa implements Aaa {
+  readonly #options: LocalAaaOptions;
+
+  constructor(options: LocalAaaOptions) {
+    this.#options = options;
+  }
+
+  async authenticate(request: AuthRequest, context: AuthContext): Promise<AuthVerdict> {
+    const user = this.#options.users().find(request.user);
+    if (user === undefined) return refuse('unknown-user', 691, 'Authentication failure');
+    const proof = prove(request, user);
+    if (!proof.ok) return refuse(proof.cause, 691, 'Authentication failure');
+    // RFC 2759 §6: the account's state is told only to whoever knows the password.
+    if (user.disabled) return refuse('disabled', 647, 'Account disabled');
+    context.claim(user.name);
+    const limit = this.#options.sessionsPerUser;
+    if (limit > 0 && this.#options.sessionsOf(user.name) >= limit) {
+      return refuse('too-many', 649, 'Too many sessions of this user');
+    }
+    const address = this.#options.pool.acquire(user.name);
+    if (address === undefined) return refuse('no-address', 649, 'No address free');
+    const { dns, nbns } = this.#options;
+    const accepted = { ok: true as const, user: user.name, address, dns, nbns };
+    return {
+      result:
+        proof.authenticatorResponse === undefined
+          ? accepted
+          : { ...accepted, authenticatorResponse: proof.authenticatorResponse },
+    };
+  }
+
+  release(address: string): void {
+    this.#options.pool.release(address);
+  }
+}
+
+type Proof =
+  | { readonly ok: true; readonly authenticatorResponse?: Uint8Array }
+  | { readonly ok: false; readonly cause: AuthCause };
+
+const prove = (request: AuthRequest, user: User): Proof => {
+  switch (request.method) {
+    case 'mschapv2': {
+      const authenticatorResponse = verifyMsChapV2(request, user.ntHash.reveal());
+      return authenticatorResponse === undefined
+        ? { ok: false, cause: 'wrong-password' }
+        : { ok: true, authenticatorResponse };
+    }
+    case 'chap-md5':
+    case 'pap': {
+      if (user.password === undefined) return { ok: false, cause: 'needs-cleartext' };
+      const password = user.password.reveal();
+      const right = request.method === 'pap' ? verifyPap(request, password) : verifyChapMd5(request, password);
+      return right ? { ok: true } : { ok: false, cause: 'wrong-password' };
+    }
+  }
+};
+
+const refuse = (cause: AuthCause, code: 647 | 649 | 691, message: string): AuthVerdict => ({
+  cause,
+  // A second try on the same link is allowed where another password may help.
+  result: { ok: false, code, retry: code === 691, message },
+});

@@ -1,0 +1,67 @@
+/**
+ * charon as our own child (`ike.charon: spawn`). Before it starts, the kernel is cleared of what an earlier run of ours
+ * left: marks begin at 1 again in a new charon, and an old SA's packets would be attributed to a new client.
+ */
+import { type CharonExit, CharonProcess } from '../io/charon-process.js';
+import { claimXfrm, describe, inspectXfrm, removeOwn, type XfrmOptions } from '../io/xfrm.js';
+import type { Log } from './log.js';
+import type { CharonHost } from './sidecar.js';
+
+export interface SpawnedCharonOptions {
+  readonly runDir: string;
+  readonly vici: string;
+  readonly xfrm: XfrmOptions;
+  readonly listen: readonly string[];
+  /** Start although the kernel holds SAs or policies that are not ours. */
+  readonly allowForeign: boolean;
+  readonly log: Log;
+}
+
+export class SpawnedCharon implements CharonHost {
+  readonly #process: CharonProcess;
+  readonly #o: SpawnedCharonOptions;
+  #onExit: (why: string) => void = () => {};
+
+  constructor(options: SpawnedCharonOptions) {
+    this.#o = options;
+    this.#process = new CharonProcess({
+      runDir: options.runDir,
+      viciSocket: options.vici,
+      onLine: (line) => options.log.debug('charon.line', { line }),
+      onExit: (exit) => {
+        if (!exit.wanted) this.#onExit(how(exit));
+      },
+    });
+  }
+
+  onExit(listener: (why: string) => void): void {
+    this.#onExit = listener;
+  }
+
+  async start(): Promise<void> {
+    const { xfrm, log, listen } = this.#o;
+    const removed = await removeOwn(xfrm);
+    if (removed > 0) log.info('ike.stale-removed', { removed });
+    await this.#refuseForeign();
+    await claimXfrm(listen, xfrm);
+    await this.#process.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#process.stop();
+  }
+
+  async #refuseForeign(): Promise<void> {
+    const foreign = describe((await inspectXfrm(this.#o.xfrm)).foreign);
+    if (foreign.length === 0) return;
+    if (this.#o.allowForeign) {
+      this.#o.log.warn('ike.foreign-xfrm', { foreign });
+      return;
+    }
+    throw new Error(
+      `the kernel holds IPsec state that is not ours (${foreign.join('; ')}): remove it, or set ike.allow_foreign: true`,
+    );
+  }
+}
+
+const how = ({ code, signal }: CharonExit): string => (signal === null ? `exit status ${code ?? 'unknown'}` : signal);

@@ -1,0 +1,317 @@
+/**
+ * The lifecycle of a client connection: mark (CHILD_SA), tunnel, session, PPP link, user, lease and route live and die
+ * together (RFC 3193 §3.1). One teardown, reached from any layer:
+ *
+ *   withdraw IP -> LCP Terminate -> CDN -> StopCCN -> acknowledged or timed out -> flush barrier -> IKE SA deleted
+ *
+ * and from below (the mark is gone): straight up, with nothing sent. Here are marks and tunnels; sessions.ts has the rest.
+ */
+import type { Dataplane, Upcall } from '../io/dataplane.js';
+import type { Endpoint } from '../proto/l2tp/endpoint.js';
+import type { EndpointIn, EndpointOut } from '../proto/l2tp/events.js';
+import type { ResultCode } from '../wire/l2tp/codes.js';
+import { never } from '../wire/result.js';
+import type { Drive, Driven } from './drive.js';
+import { ikeFields, peerFields } from './facts.js';
+import { HoldQueue } from './hold.js';
+import { innerMtu } from './mtu.js';
+import { Registry, type Tunnel } from './registry.js';
+import type { MarkInfo, RegistryOut } from './sa-registry.js';
+import { Sessions, type SessionsOptions } from './sessions.js';
+
+/* Implementation */
+/** An IKE SA under which no tunnel appears for so long is worth a hint (Windows error 809). */
+const NO_L2TP_HINT_MS = 15_000;
+
+/** RFC 2661 §4.4.2, StopCCN. */
+const CLEAR: ResultCode = { result: 1 };
+const SHUTTING_DOWN: ResultCode = { result: 6 };
+
+export interface ConnectionsOptions extends Omit<SessionsOptions, 'registry' | 'mtuOf' | 'call' | 'onEnd'> {
+  readonly endpoint: Endpoint;
+  /** Upper bound of the inner MTU; the SA's own may be smaller. */
+  readonly maxMtu: number;
+  /** What is known of a mark now. */
+  readonly sa: (mark: number) => MarkInfo | undefined;
+  /** Deletes an IKE SA (RFC 3193 §3.1: with its last tunnel). */
+  readonly terminateIke: (ikeUniqueId: string) => Promise<void>;
+}
+
+export class Connections {
+  readonly registry = new Registry();
+  readonly #o: ConnectionsOptions;
+  readonly #drive: Drive;
+  readonly #dataplane: Dataplane;
+  readonly #endpoint: Driven<EndpointIn>;
+  readonly #sessions: Sessions;
+  readonly #hold = new HoldQueue();
+  /** mark -> cancels the hint that no L2TP came. */
+  readonly #hints = new Map<number, () => void>();
+  /** Tunnels that are down but whose StopCCN is not acknowledged yet, and their marks. */
+  readonly #leaving = new Map<number, number>();
+  #whenIdle: (() => void)[] = [];
+
+  constructor(options: ConnectionsOptions) {
+    this.#o = options;
+    this.#drive = options.drive;
+    this.#dataplane = options.dataplane;
+    this.#endpoint = options.drive.add(options.endpoint, (out) => this.#onEndpoint(out));
+    this.#sessions = new Sessions({
+      ...options,
+      registry: this.registry,
+      mtuOf: (tunnel) => this.#mtuOf(tunnel),
+      call: {
+        close: ({ ids: { tunnelId, sessionId } }, result) =>
+          this.#endpoint.input({ type: 'close-session', tunnelId, sessionId, result }),
+        probe: ({ id }) => this.#endpoint.input({ type: 'probe', tunnelId: id }),
+      },
+      onEnd: () => this.#settle(),
+    });
+  }
+
+  /** Batches from the packet thread. */
+  onUpcalls(batch: readonly Upcall[]): void {
+    for (const up of batch) this.#onUpcall(up);
+  }
+
+  /** What the SA registry concluded of a mark. */
+  onMark(out: RegistryOut): void {
+    switch (out.type) {
+      case 'mark-up':
+        return this.#markUp(out.mark, out.sa);
+      case 'mark-changed':
+        return this.#markChanged(out.mark, out.sa);
+      case 'mark-down':
+        return this.#markDown(out.mark, out.reason);
+      default:
+        return never(out);
+    }
+  }
+
+  /** Administrative end of every session `target` names; returns how many. */
+  disconnect(target: string, reason = 'disconnected by the administrator'): number {
+    const sessions = this.registry.find(target);
+    for (const session of sessions) this.#sessions.close(session, reason);
+    return sessions.length;
+  }
+
+  /** Closes everything, in order; resolves when no tunnel is left (each bounded by its own timeouts). */
+  async drain(reason: string): Promise<void> {
+    for (const session of [...this.registry.sessions()]) this.#sessions.close(session, reason);
+    for (const tunnel of [...this.registry.tunnels()]) {
+      if (tunnel.sessions.size === 0) this.#closeTunnel(tunnel, SHUTTING_DOWN);
+    }
+    if (!this.#isIdle()) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    await this.#dataplane.flush();
+  }
+
+  /** The SAs are gone, all of them (charon died, or VICI is lost for good): nothing can be sent. */
+  abandonAll(reason: string): void {
+    for (const tunnel of [...this.registry.tunnels()]) this.#abandon(tunnel, reason);
+    this.#leaving.clear();
+    this.#settle();
+  }
+
+  // ------------------------------------------------------------------------------------------ from the packet thread
+
+  #onUpcall(up: Upcall): void {
+    switch (up.kind) {
+      case 'control':
+        if (up.confirmed || this.#o.sa(up.path.mark) !== undefined) {
+          return this.#endpoint.input({ type: 'datagram', path: up.path, data: up.data });
+        }
+        return this.#hold.hold(this.#drive.now(), up.path, up.data);
+      case 'frame': {
+        const session = this.registry.session(up.tunnelId, up.sessionId);
+        if (session === undefined) return;
+        this.#endpoint.input({ type: 'traffic', tunnelId: session.tunnel.id });
+        return this.#sessions.frame(session, up.data);
+      }
+      case 'punt':
+        return; // DHCPINFORM, RS and DHCPv6 are not answered: README, "not supported"
+      case 'violation':
+        this.#o.log.warn('packet.violation', {
+          tunnelId: up.tunnelId,
+          sessionId: up.sessionId,
+          ...peerFields(up.path),
+          ref: 'RFC 3193 §3.3',
+          hint: "a packet for this session came through another client's SA; it was dropped",
+        });
+        return;
+      default:
+        return never(up);
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------------- from IKE
+
+  #markUp(mark: number, sa: MarkInfo): void {
+    this.#dataplane.confirmMark(mark);
+    this.#o.log.info('ike.child-up', { mark, ...ikeFields(sa) });
+    for (const { path, data } of this.#hold.release(this.#drive.now(), mark)) {
+      this.#endpoint.input({ type: 'datagram', path, data });
+    }
+    if (this.registry.tunnelsOfMark(mark).length > 0) return;
+    const cancel = this.#drive.after(NO_L2TP_HINT_MS, () => {
+      this.#hints.delete(mark);
+      this.#o.log.warn('ike.no-l2tp', {
+        mark,
+        ...ikeFields(sa),
+        hint: 'IKE is fine but no L2TP arrived: ESP or UDP 4500 is filtered on the way, or a Windows client lacks AssumeUDPEncapsulationContextOnSendRule (error 809)',
+      });
+    });
+    this.#hints.set(mark, cancel);
+  }
+
+  /** The mark lives on under another SA or another outer address: only the address concerns us. */
+  #markChanged(mark: number, sa: MarkInfo): void {
+    for (const tunnel of this.registry.tunnelsOfMark(mark)) {
+      if (tunnel.path.remote === sa.ike.remoteHost) continue;
+      const path = { ...tunnel.path, remote: sa.ike.remoteHost };
+      this.#o.log.info('tunnel.moved', { tunnelId: tunnel.id, from: tunnel.path.remote, ...peerFields(path) });
+      tunnel.path = path;
+      this.#endpoint.input({ type: 'move-path', tunnelId: tunnel.id, path });
+      this.#dataplane.movePath(tunnel.id, path);
+    }
+  }
+
+  #markDown(mark: number, reason: string): void {
+    this.#cancelHint(mark);
+    this.#dataplane.forgetMark(mark);
+    for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#abandon(tunnel, reason);
+    this.#o.log.info('ike.child-down', { mark, reason });
+  }
+
+  // ------------------------------------------------------------------------------------------------------- from L2TP
+
+  #onEndpoint(out: EndpointOut): void {
+    switch (out.type) {
+      case 'send':
+        return this.#dataplane.sendControl([{ path: out.path, data: out.data }]);
+      case 'tunnel-up':
+        return this.#tunnelUp(out);
+      case 'tunnel-down':
+        return this.#tunnelDown(out);
+      case 'tunnel-gone':
+        return this.#tunnelGone(out.tunnelId);
+      case 'session-open': {
+        const tunnel = this.registry.tunnel(out.session.tunnelId);
+        return tunnel === undefined ? undefined : this.#sessions.open(out.session, tunnel);
+      }
+      case 'session-up':
+        return this.#sessions.up(out.session);
+      case 'session-down':
+        return this.#sessionDown(out);
+      case 'note':
+        this.#o.log.warn(out.event, { ...(out.path === undefined ? {} : peerFields(out.path)), ...out.fields });
+        return;
+      default:
+        return never(out);
+    }
+  }
+
+  #tunnelUp({ peer, tunnelId }: EndpointOut & { type: 'tunnel-up' }): void {
+    const { path } = peer;
+    this.#cancelHint(path.mark);
+    // A new tunnel closes nothing by itself: the older ones of this SA are asked whether they still live.
+    for (const older of this.registry.tunnelsOfMark(path.mark)) {
+      this.#endpoint.input({ type: 'probe', tunnelId: older.id });
+    }
+    this.registry.addTunnel({
+      id: tunnelId,
+      peer,
+      path,
+      sessions: new Map(),
+      since: this.#drive.now(),
+      closing: false,
+    });
+    this.#o.log.info('tunnel.up', {
+      tunnelId,
+      peerTunnelId: peer.peerTunnelId,
+      hostName: peer.hostName,
+      vendor: peer.vendorName,
+      ...peerFields(path),
+    });
+  }
+
+  #sessionDown(out: EndpointOut & { type: 'session-down' }): void {
+    this.#sessions.down(out);
+    const tunnel = this.registry.tunnel(out.session.tunnelId);
+    if (tunnel === undefined || tunnel.closing || tunnel.sessions.size > 0) return;
+    // After our CDN the tunnel has no reason left. After the peer's, its StopCCN usually follows, or the endpoint closes
+    // a tunnel that stays empty.
+    if (out.by !== 'peer') this.#closeTunnel(tunnel, CLEAR);
+  }
+
+  #tunnelDown(out: EndpointOut & { type: 'tunnel-down' }): void {
+    const tunnel = this.registry.tunnel(out.tunnelId);
+    if (tunnel === undefined) return; // refused or never established: the endpoint's note says why
+    tunnel.closing = true;
+    this.registry.removeTunnel(tunnel);
+    this.#o.log.info('tunnel.down', {
+      tunnelId: tunnel.id,
+      by: out.by,
+      result: out.result?.result,
+      error: out.result?.error,
+      text: out.result?.message,
+      ...peerFields(tunnel.path),
+    });
+    if (out.by !== 'abandoned') this.#leaving.set(tunnel.id, tunnel.path.mark);
+    this.#settle();
+  }
+
+  #tunnelGone(tunnelId: number): void {
+    const mark = this.#leaving.get(tunnelId);
+    if (mark === undefined) return;
+    // RFC 3193 §3.1: the SA must outlive the StopCCN's acknowledgement; the barrier says it is past sendmsg.
+    void this.#dataplane.flush().then(() => {
+      if (!this.#leaving.delete(tunnelId)) return;
+      this.#endSa(mark);
+      this.#settle();
+    });
+  }
+
+  /** RFC 3193 §3.1: the IKE SA goes with its last tunnel. */
+  #endSa(mark: number): void {
+    const sa = this.#o.sa(mark);
+    if (sa === undefined || this.registry.tunnelsOfMark(mark).length > 0) return;
+    if ([...this.#leaving.values()].includes(mark)) return;
+    const fields = { mark, ike: sa.ike.uniqueId, remote: sa.ike.remoteHost };
+    this.#o.terminateIke(sa.ike.uniqueId).then(
+      () => this.#o.log.info('ike.terminated', fields),
+      (error: unknown) => this.#o.log.warn('ike.terminate-failed', { ...fields, error }),
+    );
+  }
+
+  #closeTunnel(tunnel: Tunnel, result: ResultCode): void {
+    tunnel.closing = true;
+    this.#endpoint.input({ type: 'close-tunnel', tunnelId: tunnel.id, result });
+  }
+
+  #abandon(tunnel: Tunnel, reason: string): void {
+    for (const session of [...tunnel.sessions.values()]) this.#sessions.abandon(session, reason);
+    this.#endpoint.input({ type: 'abandon-tunnel', tunnelId: tunnel.id });
+  }
+
+  // --------------------------------------------------------------------------------------------------------- helpers
+
+  #mtuOf(tunnel: Tunnel): number {
+    const sa = this.#o.sa(tunnel.path.mark);
+    const outer = { ipv6: tunnel.path.remote.includes(':') };
+    return sa === undefined ? this.#o.maxMtu : innerMtu(sa.current, outer, this.#o.maxMtu);
+  }
+
+  #cancelHint(mark: number): void {
+    this.#hints.get(mark)?.();
+    this.#hints.delete(mark);
+  }
+
+  #isIdle(): boolean {
+    return this.registry.sessionCount === 0 && this.registry.tunnelCount === 0 && this.#leaving.size === 0;
+  }
+
+  #settle(): void {
+    if (this.#whenIdle.length === 0 || !this.#isIdle()) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+}

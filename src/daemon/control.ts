@@ -1,0 +1,135 @@
+/**
+ * The control socket: HTTP and JSON over a unix socket (mode 0660), for `lockstep`.
+ *
+ *   GET  /status                 -> StatusView
+ *   GET  /sessions               -> SessionView[]
+ *   POST /disconnect {"target"}  -> {"disconnected": n}
+ */
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
+import type { SessionView } from './view.js';
+
+/* Implementation */
+const MAX_BODY = 4096;
+
+export interface StatusView {
+  readonly state: 'starting' | 'listening' | 'closed' | 'stopping';
+  /** Why 1701 is shut, when it is. */
+  readonly reason: string | null;
+  readonly version: string;
+  readonly listen: readonly string[];
+  readonly tunnels: number;
+  readonly sessions: number;
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+export interface ControlHandlers {
+  status(): StatusView;
+  sessions(): SessionView[];
+  disconnect(target: string): number;
+}
+
+export class ControlServer {
+  readonly #server: Server;
+  readonly #path: string;
+
+  private constructor(server: Server, path: string) {
+    this.#server = server;
+    this.#path = path;
+  }
+
+  /** Refuses when another daemon answers on the socket; a leftover of a dead one is replaced. */
+  static async open(path: string, handlers: ControlHandlers): Promise<ControlServer> {
+    if (await answers(path)) throw new Error(`control.socket: ${path} is in use: another lockstepd is running`);
+    rmSync(path, { force: true });
+    const server = createServer((req, res) => {
+      handle(req, handlers).then(
+        ([status, body]) => send(res, status, body),
+        (error: Error) => send(res, 400, { error: error.message }),
+      );
+    });
+    server.headersTimeout = 5_000;
+    server.requestTimeout = 5_000;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+    chmodSync(path, 0o660);
+    return new ControlServer(server, path);
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    rmSync(this.#path, { force: true });
+  }
+}
+
+const handle = async (req: IncomingMessage, h: ControlHandlers): Promise<[number, unknown]> => {
+  switch (`${req.method} ${req.url}`) {
+    case 'GET /status':
+      return [200, h.status()];
+    case 'GET /sessions':
+      return [200, h.sessions()];
+    case 'POST /disconnect': {
+      const { target } = (await readJson(req)) as { target?: unknown };
+      if (typeof target !== 'string' || target === '') {
+        return [400, { error: 'target: expected a user name, an address or a session id' }];
+      }
+      return [200, { disconnected: h.disconnect(target) }];
+    }
+    default:
+      return [404, { error: `no such call: ${req.method} ${req.url}` }];
+  }
+};
+
+const readJson = async (req: IncomingMessage): Promise<object> => {
+  let text = '';
+  for await (const chunk of req) {
+    text += chunk;
+    if (text.length > MAX_BODY) throw new Error('the request is too long');
+  }
+  const value: unknown = JSON.parse(text);
+  if (typeof value !== 'object' || value === null) throw new Error('expected a JSON object');
+  return value;
+};
+
+const send = (res: ServerResponse, status: number, body: unknown): void => {
+  res.writeHead(status, { 'content-type': 'application/json' });
+  res.end(`${JSON.stringify(body)}\n`);
+};
+
+const answers = (socketPath: string): Promise<boolean> =>
+  callControl(socketPath, 'GET', '/status').then(
+    () => true,
+    () => false,
+  );
+
+/** The client's side, for `lockstep` and for tests. Rejects with the server's sentence or a connection error. */
+export const callControl = (
+  socketPath: string,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: object,
+): Promise<unknown> =>
+  new Promise((resolve, reject) => {
+    const req = request({ socketPath, method, path, timeout: 10_000 }, (res) => {
+      let text = '';
+      res.setEncoding('utf8');
+      res.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      res.on('end', () => {
+        try {
+          const value = JSON.parse(text) as { error?: string };
+          if (res.statusCode === 200) resolve(value);
+          else reject(new Error(value.error ?? `HTTP ${res.statusCode}`));
+        } catch {
+          reject(new Error('the daemon gave an answer that is not JSON'));
+        }
+      });
+    });
+    req.on('timeout', () => req.destroy(new Error('the daemon did not answer within 10 s')));
+    req.on('error', reject);
+    req.end(body === undefined ? undefined : JSON.stringify(body));
+  });

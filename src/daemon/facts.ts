@@ -1,0 +1,61 @@
+/** The fields of log events: the same names for the same facts everywhere. */
+import type { SessionCounters } from '../io/dataplane.js';
+import type { EndpointOut } from '../proto/l2tp/events.js';
+import { never } from '../wire/result.js';
+import type { Session } from './registry.js';
+import type { MarkInfo } from './sa-registry.js';
+
+export const idFields = (s: Session) => ({
+  tunnelId: s.ids.tunnelId,
+  sessionId: s.ids.sessionId,
+  mark: s.tunnel.path.mark,
+  user: s.user,
+});
+
+export const peerFields = (path: { mark: number; remote: string; remotePort: number }) => ({
+  remote: path.remote,
+  remotePort: path.remotePort,
+  mark: path.mark,
+});
+
+export const ikeFields = (sa: MarkInfo) => ({
+  ike: sa.ike.uniqueId,
+  remote: sa.ike.remoteHost,
+  remotePort: sa.ike.remotePort,
+  remoteId: sa.ike.remoteId,
+  cipher: sa.ike.cipher,
+});
+
+export const endText = (out: EndpointOut & { type: 'session-down' }): string => {
+  const code = out.result === undefined ? '' : ` (result ${out.result.result})`;
+  switch (out.by) {
+    case 'peer':
+      return `the client ended the call${code}`;
+    case 'timeout':
+      return 'the client no longer answers L2TP';
+    case 'abandoned':
+      return 'the IPsec SA is gone';
+    case 'protocol':
+      return `protocol error${code}`;
+    case 'local':
+      return `closed by the gateway${code}`;
+    default:
+      return never(out.by);
+  }
+};
+
+/** The one wide event of a session's end: everything a person asks afterwards. */
+export const endFields = (session: Session, counters: SessionCounters | undefined, now: number) => ({
+  ...idFields(session),
+  address: session.address,
+  hostName: session.tunnel.peer.hostName,
+  ...peerFields(session.tunnel.path),
+  reason: session.endReason,
+  hint: session.endHint,
+  upSeconds: session.upAt === undefined ? 0 : Math.round((now - session.upAt) / 1000),
+  octetsIn: counters?.octetsIn,
+  octetsOut: counters?.octetsOut,
+  packetsIn: counters?.packetsIn,
+  packetsOut: counters?.packetsOut,
+  drops: counters?.drops,
+});

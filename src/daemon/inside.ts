@@ -1,0 +1,68 @@
+/** The inside of the gateway: the one TUN device of all sessions, our address on it and the routes of the pool. */
+import { openTuntap, type Tuntap } from '../io/tun.js';
+import { type Ipv4Range, numberToIpv4 } from '../proto/aaa/address.js';
+
+export interface InsideOptions {
+  readonly name: string;
+  /** Our end's address in every session. */
+  readonly gateway: string;
+  readonly ranges: readonly Ipv4Range[];
+  /** Fixed addresses of users outside the ranges. */
+  readonly fixed: Iterable<string>;
+  /** Largest MTU of any session. */
+  readonly mtu: number;
+}
+
+export class Inside {
+  readonly #tun: Tuntap;
+
+  private constructor(tun: Tuntap) {
+    this.#tun = tun;
+  }
+
+  /** Creates the device, up, addressed and routed; all or nothing. Throws TuntapError. */
+  static open(options: InsideOptions): Inside {
+    // Whole packets without virtio header: the packet thread's fast path decides otherwise when it has one.
+    const tun = openTuntap({ mode: 'tun', name: options.name, mtu: options.mtu, queues: 1, vnetHeader: false });
+    try {
+      tun.addAddress(`${options.gateway}/32`);
+      tun.setUp(true);
+      for (const destination of routesOf(options)) tun.addRoute({ destination });
+    } catch (error) {
+      tun.close();
+      throw error;
+    }
+    return new Inside(tun);
+  }
+
+  get name(): string {
+    return this.#tun.name;
+  }
+
+  get fds(): number[] {
+    return this.#tun.queues.map((q) => q.fd);
+  }
+
+  close(): void {
+    this.#tun.close();
+  }
+}
+
+const routesOf = (options: InsideOptions): string[] => {
+  const covered = new Set(options.ranges.flatMap(prefixesOf));
+  for (const address of options.fixed) covered.add(`${address}/32`);
+  covered.delete(`${options.gateway}/32`);
+  return [...covered];
+};
+
+/** The fewest prefixes that cover the range and nothing else. */
+export const prefixesOf = (range: Ipv4Range): string[] => {
+  const prefixes: string[] = [];
+  for (let at = range.first; at <= range.last; ) {
+    let size = 1;
+    while (at % (size * 2) === 0 && at + size * 2 - 1 <= range.last && size < 2 ** 32) size *= 2;
+    prefixes.push(`${numberToIpv4(at)}/${32 - Math.log2(size)}`);
+    at += size;
+  }
+  return prefixes;
+};

@@ -1,0 +1,53 @@
+/** From the configuration file to what the protocol machines and charon are told. */
+import { randomBytes } from 'node:crypto';
+import { endpointConfig as complete, defaultLimits, type EndpointConfig } from '../proto/l2tp/config.js';
+import type { LinkConfig } from '../proto/ppp/events.js';
+import type { Config } from './config.js';
+import type { IpsecSettings } from './ipsec-policy.js';
+
+/** Upper bound of the inner MTU where `ppp.mtu` is auto: fits every cipher with NAT-T over a 1500 octet path. */
+export const DEFAULT_MTU = 1_400;
+
+const seconds = (ms: number): number => Math.round(ms / 1_000);
+
+export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
+  ...complete({
+    hostName: l2tp.hostName,
+    receiveWindow: l2tp.receiveWindow,
+    helloIntervalMs: l2tp.helloInterval,
+    closeTimeoutMs: l2tp.closeTimeout,
+    random: randomBytes,
+    limits: {
+      ...defaultLimits,
+      maxTunnels: limits.tunnels,
+      maxHalfOpen: limits.halfOpen,
+      maxHalfOpenPerPeer: limits.halfOpenPerAddress,
+    },
+  }),
+  ...tunnelSecret(l2tp.secret),
+});
+
+const tunnelSecret = (secret: Config['l2tp']['secret']): Pick<EndpointConfig, 'secret'> | undefined =>
+  secret === null ? undefined : { secret: () => Buffer.from(secret.reveal()) };
+
+export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'> => ({
+  localAddress: pool.gateway,
+  auth: ppp.auth,
+  name: l2tp.hostName,
+  echoIntervalMs: ppp.echoInterval,
+  echoFailures: ppp.echoFailures,
+  setupTimeoutMs: ppp.setupTimeout,
+  authTries: ppp.authTries,
+  random: randomBytes,
+});
+
+export const ipsecSettings = ({ ike }: Config, listen: readonly string[]): IpsecSettings => ({
+  listen,
+  secrets: [{ secret: ike.psk }, ...ike.pskRanges.map(({ peers, psk }) => ({ secret: psk, peers }))],
+  legacy: ike.legacy,
+  ...(ike.proposals === 'auto' ? {} : { proposals: ike.proposals }),
+  ...(ike.espProposals === 'auto' ? {} : { espProposals: ike.espProposals }),
+  ikeLifetime: seconds(ike.ikeLifetime),
+  espLifetime: seconds(ike.childLifetime),
+  dpdDelay: seconds(ike.dpdDelay),
+});

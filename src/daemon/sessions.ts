@@ -1,0 +1,241 @@
+/**
+ * A session from ICRQ to its last octet: PPP link, user, lease and data path, held together. What it needs of the tunnel
+ * below it asks through SessionsOptions.call; src/daemon/connections.ts is above it.
+ */
+import type { Dataplane } from '../io/dataplane.js';
+import type { EndpointOut, SessionIds } from '../proto/l2tp/events.js';
+import type { LinkConfig, LinkOut } from '../proto/ppp/events.js';
+import { Link } from '../proto/ppp/link.js';
+import type { ResultCode } from '../wire/l2tp/codes.js';
+import { never } from '../wire/result.js';
+import type { Aaa } from './aaa.js';
+import type { Drive } from './drive.js';
+import { endFields, endText, idFields, peerFields } from './facts.js';
+import type { Log } from './log.js';
+import type { Registry, Session, Tunnel } from './registry.js';
+
+/** RFC 2661 §4.4.2, CDN. */
+const LOST_CARRIER = 1;
+const ADMINISTRATIVE = 3;
+
+export interface SessionsOptions {
+  readonly drive: Drive;
+  readonly dataplane: Dataplane;
+  readonly registry: Registry;
+  readonly aaa: Aaa;
+  readonly log: Log;
+  readonly link: Omit<LinkConfig, 'mru'>;
+  readonly idleTimeoutMs: number;
+  readonly sessionTimeoutMs: number;
+  readonly maxSessions: number;
+  /** Largest inner packet over this tunnel's SA. */
+  readonly mtuOf: (tunnel: Tunnel) => number;
+  readonly call: {
+    /** CDN; `down()` follows. */
+    close(session: Session, result: ResultCode): void;
+    /** Ask an older tunnel whether its peer still lives. */
+    probe(tunnel: Tunnel): void;
+  };
+  /** A session is gone. */
+  readonly onEnd: () => void;
+}
+
+export class Sessions {
+  readonly #o: SessionsOptions;
+
+  constructor(options: SessionsOptions) {
+    this.#o = options;
+  }
+
+  /** ICRQ accepted: the data plane learns of the session, closed for IP. */
+  open(ids: SessionIds, tunnel: Tunnel): void {
+    const { registry, dataplane, drive, mtuOf } = this.#o;
+    const session: Session = { ids, tunnel, since: drive.now(), mtu: mtuOf(tunnel), cancelTimers: [] };
+    registry.addSession(session);
+    dataplane.addSession({ ...ids, path: tunnel.path }, { mtu: session.mtu });
+    if (registry.sessionCount > this.#o.maxSessions) {
+      session.endReason = 'limits.sessions is reached';
+      // RFC 2661 §4.4.2: call failed due to lack of appropriate facilities (temporary).
+      this.#o.call.close(session, { result: 4, message: session.endReason });
+    }
+  }
+
+  /** ICCN: PPP starts. */
+  up(ids: SessionIds): void {
+    const { registry, drive, link } = this.#o;
+    const session = registry.session(ids.tunnelId, ids.sessionId);
+    if (session === undefined) return;
+    const machine = new Link({ ...link, mru: session.mtu });
+    session.link = drive.add(machine, (out) => this.#onLink(session, out));
+    session.link.input({ type: 'lower-up' });
+    if (session.early !== undefined) session.link.input({ type: 'frame', data: session.early });
+    delete session.early;
+  }
+
+  /** A PPP frame that is not transit. One that comes before ICCN is kept. */
+  frame(session: Session, data: Uint8Array): void {
+    if (session.link !== undefined) session.link.input({ type: 'frame', data });
+    else session.early ??= data;
+  }
+
+  /** The call is over on the L2TP side: whatever is above it goes, with nothing sent. */
+  down(out: EndpointOut & { type: 'session-down' }): void {
+    const session = this.#o.registry.session(out.session.tunnelId, out.session.sessionId);
+    if (session === undefined) return;
+    session.endReason ??= endText(out);
+    this.#end(session);
+  }
+
+  /** Our wish: IP is withdrawn at once, then the peer is told from the top down (LCP, then `call.close`). */
+  close(session: Session, reason: string): void {
+    const { dataplane } = this.#o;
+    session.endReason ??= reason;
+    dataplane.updateSession(session.ids.tunnelId, session.ids.sessionId, { open: false, prefixes: [] });
+    if (session.link !== undefined) session.link.input({ type: 'close', reason });
+    else this.#hangUp(session, ADMINISTRATIVE);
+  }
+
+  /** From below: the SA is gone, nothing can be sent. */
+  abandon(session: Session, reason: string): void {
+    session.endReason ??= reason;
+    this.#end(session);
+  }
+
+  #onLink(session: Session, out: LinkOut): void {
+    const { dataplane, log } = this.#o;
+    const { tunnelId, sessionId } = session.ids;
+    switch (out.type) {
+      case 'frame':
+        return dataplane.sendFrame(tunnelId, sessionId, out.data);
+      case 'lcp-up':
+        session.mtu = Math.min(session.mtu, out.mru);
+        return dataplane.updateSession(tunnelId, sessionId, { mtu: session.mtu, acfc: out.acfc });
+      case 'authenticate':
+        return this.#authenticate(session, out.request);
+      case 'ip-open':
+        return dataplane.updateSession(tunnelId, sessionId, { open: true, prefixes: [`${out.address}/32`] });
+      case 'ip-close':
+        return dataplane.updateSession(tunnelId, sessionId, { open: false });
+      case 'up':
+        return this.#linkUp(session, out.user, out.address);
+      case 'down':
+        session.endReason ??= out.reason;
+        if (out.hint !== undefined) session.endHint ??= out.hint;
+        return this.#hangUp(session, out.by === 'timeout' || out.by === 'lower' ? LOST_CARRIER : ADMINISTRATIVE);
+      case 'note':
+        log.info(out.event, { ...idFields(session), ...out.fields });
+        return;
+      default:
+        return never(out);
+    }
+  }
+
+  #authenticate(session: Session, request: (LinkOut & { type: 'authenticate' })['request']): void {
+    const { aaa, log, registry } = this.#o;
+    const { tunnelId, sessionId } = session.ids;
+    const context = {
+      remote: session.tunnel.path.remote,
+      tunnelId,
+      sessionId,
+      claim: (user: string) => this.#replaceStale(session, user),
+    };
+    aaa.authenticate(request, context).then(
+      ({ result, cause }) => {
+        if (registry.session(tunnelId, sessionId) !== session) {
+          if (result.ok) aaa.release(result.address);
+          return;
+        }
+        if (result.ok) {
+          registry.identify(session, result.user, result.address);
+          log.info('auth.ok', { ...idFields(session), method: request.method });
+        } else {
+          const { user, method } = request;
+          const { path } = session.tunnel;
+          log.warn('auth.failed', {
+            ...idFields(session),
+            user,
+            method,
+            cause,
+            code: result.code,
+            ...peerFields(path),
+          });
+        }
+        session.link?.input({ type: 'auth-result', result });
+      },
+      (error: unknown) => {
+        log.error('auth.error', { ...idFields(session), user: request.user, error });
+        this.close(session, 'authentication is not available');
+      },
+    );
+  }
+
+  /**
+   * The same user from the same peer (its mark) on an older session: the leftover of a crash, ended at once. From the
+   * same address under another mark it may be a second machine behind one NAT: it is only asked whether it lives.
+   */
+  #replaceStale(session: Session, user: string): void {
+    const { registry, call } = this.#o;
+    for (const old of registry.sessionsOfUser(user)) {
+      if (old === session) continue;
+      const { path } = old.tunnel;
+      if (path.mark === session.tunnel.path.mark) {
+        old.endReason ??= 'replaced by a new connection of the same client';
+        this.#hangUp(old, ADMINISTRATIVE);
+      } else if (path.remote === session.tunnel.path.remote) call.probe(old.tunnel);
+    }
+  }
+
+  #linkUp(session: Session, user: string, address: string): void {
+    const { drive, log, idleTimeoutMs, sessionTimeoutMs } = this.#o;
+    const now = drive.now();
+    session.upAt = now;
+    session.upSince = new Date().toISOString();
+    if (sessionTimeoutMs > 0) {
+      session.cancelTimers.push(drive.after(sessionTimeoutMs, () => this.close(session, 'session timeout')));
+    }
+    if (idleTimeoutMs > 0) this.#watchIdle(session);
+    log.info('session.up', {
+      ...idFields(session),
+      user,
+      address,
+      mtu: session.mtu,
+      setupMs: Math.round(now - session.since),
+      hostName: session.tunnel.peer.hostName,
+      ...peerFields(session.tunnel.path),
+    });
+  }
+
+  #watchIdle(session: Session): void {
+    const { drive, dataplane, idleTimeoutMs } = this.#o;
+    const { tunnelId, sessionId } = session.ids;
+    const rest = () => {
+      const last = dataplane.sessionCounters(tunnelId, sessionId)?.lastTraffic ?? 0;
+      return Math.max(last, session.upAt ?? 0) + idleTimeoutMs - drive.now();
+    };
+    let cancel = () => {};
+    const check = () => {
+      const ms = rest();
+      if (ms <= 0) this.close(session, 'idle timeout');
+      else cancel = drive.after(ms, check);
+    };
+    session.cancelTimers.push(() => cancel());
+    check();
+  }
+
+  #hangUp(session: Session, result: number): void {
+    if (this.#o.registry.session(session.ids.tunnelId, session.ids.sessionId) !== session) return;
+    this.#o.call.close(session, session.endReason === undefined ? { result } : { result, message: session.endReason });
+  }
+
+  /** The one place where a session's things are given back. */
+  #end(session: Session): void {
+    const { registry, dataplane, aaa, log, drive, onEnd } = this.#o;
+    registry.removeSession(session);
+    session.link?.remove();
+    for (const cancel of session.cancelTimers) cancel();
+    const counters = dataplane.removeSession(session.ids.tunnelId, session.ids.sessionId);
+    if (session.address !== undefined) aaa.release(session.address);
+    log.info('session.end', endFields(session, counters, drive.now()));
+    onEnd();
+  }
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/env node
+/** `lockstepd`: arguments, signals, exit codes (0 clean stop, 1 run-time failure, 2 wrong configuration or usage). */
+import { existsSync, readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { Command } from 'commander';
+import { type Config, DEFAULT_CONFIG, loadConfig } from './daemon/config.js';
+import { listenAddresses } from './daemon/config-check.js';
+import { ConfigError, EXIT } from './daemon/errors.js';
+import { firstRun } from './daemon/first-run.js';
+import { Gateway } from './daemon/gateway.js';
+import { createLogger, type Log } from './daemon/log.js';
+import { UserStore } from './daemon/users.js';
+
+interface Arguments {
+  readonly config: string;
+  readonly logFormat?: string;
+  readonly logLevel?: string;
+  readonly check?: boolean;
+}
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const parseArguments = (): Arguments =>
+  new Command('lockstepd')
+    .description('L2TP/IPsec gateway: IKE SA and L2TP tunnel move in lockstep')
+    .version(version)
+    .option('-c, --config <file>', 'configuration', DEFAULT_CONFIG)
+    .option('--log-format <pretty|json>', 'instead of log.format')
+    .option('--log-level <error|warn|info|debug>', 'instead of log.level')
+    .option('--check', 'read the configuration and the users, say what is wrong, and stop')
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.config))
+    .parse()
+    .opts<Arguments>();
+
+const main = async (): Promise<void> => {
+  const args = parseArguments();
+  if (!existsSync(args.config) && args.check !== true) {
+    const greeting = firstRun(args.config);
+    if (greeting !== undefined) process.stdout.write(`${greeting}\n`);
+  }
+  const config = loadConfig(args.config, process.env, overrides(args));
+  const users = UserStore.load(config.usersFile);
+  const listen = listenAddresses(config, networkInterfaces());
+  users.check(config, listen);
+  if (args.check === true) {
+    process.stdout.write(`${args.config}: the configuration and ${users.size} users are fine\n`);
+    return;
+  }
+  const log = createLogger(config.log);
+  await run(config, users, listen, log);
+};
+
+const run = async (config: Config, users: UserStore, listen: readonly string[], log: Log): Promise<void> => {
+  let gateway: Gateway | undefined;
+  let leaving = false;
+  const leave = (reason: string, code: number) => {
+    if (leaving) return;
+    leaving = true;
+    const exit = () => log.end(() => process.exit(code));
+    gateway === undefined ? exit() : gateway.stop(reason).then(exit, exit);
+  };
+  const fatal = (event: string) => (error: unknown) => {
+    gateway?.emergencyShut();
+    log.error(event, { error });
+    leave(event, EXIT.failure);
+  };
+  process.on('uncaughtException', fatal('gateway.crashed'));
+  process.on('unhandledRejection', fatal('gateway.crashed'));
+  process.on('SIGTERM', () => leave('SIGTERM', EXIT.ok));
+  process.on('SIGINT', () => leave('SIGINT', EXIT.ok));
+  process.on('SIGHUP', () => reload(config, listen, gateway, log));
+  try {
+    gateway = new Gateway({ config, users, listen, version, log, onFatal: fatal('dataplane.failed') });
+    await gateway.start();
+  } catch (error) {
+    log.error('gateway.failed', { error });
+    leave('start failed', EXIT.failure);
+  }
+};
+
+/** SIGHUP: a users file with a mistake leaves the old users in force. */
+const reload = (config: Config, listen: readonly string[], gateway: Gateway | undefined, log: Log): void => {
+  try {
+    const users = UserStore.load(config.usersFile);
+    users.check(config, listen);
+    gateway?.reloadUsers(users);
+  } catch (error) {
+    log.error('users.rejected', { problem: error instanceof Error ? error.message : String(error) });
+  }
+};
+
+const overrides = (args: Arguments): Record<string, unknown> => ({
+  ...(args.logFormat === undefined ? {} : { 'log.format': args.logFormat }),
+  ...(args.logLevel === undefined ? {} : { 'log.level': args.logLevel }),
+});
+
+main().catch((error: unknown) => {
+  process.stderr.write(`lockstepd: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(error instanceof ConfigError ? EXIT.config : EXIT.failure);
+});
