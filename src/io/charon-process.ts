@@ -30,6 +30,8 @@ export interface CharonProcessOptions {
   readonly template?: string;
   /** charon programs, best first. */
   readonly programs?: readonly string[];
+  /** UDP ports nobody else may hold when charon starts; 500 and 4500. */
+  readonly ports?: readonly number[];
   /** What charon prints, line by line; level 1, which holds no keys. */
   readonly onLine?: (line: string) => void;
   /** It is gone. Restarting, and how soon, is the caller's decision. `wanted`: by stop(). */
@@ -78,7 +80,7 @@ export class CharonProcess {
     if (this.#child) return;
     this.#stopping = false;
     await this.#endOrphans();
-    const owner = await portOwner(IKE_PORTS);
+    const owner = await portOwner(this.#options.ports ?? IKE_PORTS);
     if (owner)
       throw new CharonError(
         `UDP port ${owner.port} is taken by ${owner.who}: stop and disable the other IKE daemon, or leave IPsec to it alone`,

@@ -1,0 +1,177 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { FakeCharon } from '../../packages/vici-client/test/fake-charon.js';
+import { ipsecPolicy } from '../../src/daemon/ipsec-policy.js';
+import { Secret } from '../../src/daemon/secret.js';
+import { CharonMonitor } from '../../src/io/charon.js';
+import { MemoryIke } from '../../src/io/memory-ike.js';
+import type { IkeEvent } from '../../src/io/ports.js';
+
+const PSK = 'swordfish-and-salt';
+const policy = ipsecPolicy({
+  listen: ['198.51.100.1', '2001:db8::1'],
+  secrets: [{ secret: new Secret(PSK) }, { secret: new Secret('another'), peers: ['203.0.113.0/24'] }],
+});
+
+const sa = (uniqueid: string, state = 'ESTABLISHED') => ({
+  l2tp: {
+    uniqueid,
+    version: '1',
+    state,
+    'local-host': '198.51.100.1',
+    'remote-host': '198.51.100.2',
+    'child-sas': { 'l2tp-1': { uniqueid: '1', state: 'INSTALLED', 'mark-in': '0000000a', 'mark-out': '0000000a' } },
+  },
+});
+
+async function lab(t: Test) {
+  const dir = await mkdtemp(join(tmpdir(), 'ike-'));
+  const path = join(dir, 'vici');
+  const charon = new FakeCharon();
+  await charon.listen(path);
+  const oddities: string[] = [];
+  const monitor = new CharonMonitor({ endpoint: path, onOddity: (what) => oddities.push(what) });
+  const events: IkeEvent[] = [];
+  let wake = () => {};
+  monitor.onEvent((event) => {
+    events.push(event);
+    wake();
+  });
+  /** Resolves once `done` holds; looked at after each event. */
+  const until = async (done: () => boolean) => {
+    while (!done())
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+  };
+  const types = () => events.map((e) => (e.type === 'ike-updown' ? `${e.type} ${e.up} ${e.sa.uniqueId}` : e.type));
+  t.teardown(async () => {
+    await monitor.close();
+    await charon.stop();
+    await rm(dir, { recursive: true });
+  });
+  return { charon, monitor, events, oddities, path, until, types };
+}
+
+t.test('connect: registered before listed; what comes up during the listing is told after it', async (t) => {
+  const { charon, monitor, events, until, types } = await lab(t);
+  charon.overrides.set('list-sas', (_, emit) => {
+    charon.raise('ike-updown', { up: 'yes', ...sa('2') });
+    emit('list-sa', sa('1'));
+    charon.raise('ike-updown', sa('1', 'DELETING'));
+    return {};
+  });
+  monitor.start();
+  await until(() => events.length >= 4);
+  t.strictSame(types(), ['connected', 'snapshot', 'ike-updown true 2', 'ike-updown false 1']);
+  t.match(events[1], { sas: [{ uniqueId: '1', children: [{ markIn: 10, markOut: 10 }] }] });
+  const listed = charon.received.indexOf('CMD_REQUEST list-sas');
+  for (const name of ['ike-updown', 'ike-rekey', 'ike-update', 'child-updown', 'child-rekey', 'log']) {
+    const at = charon.received.indexOf(`EVENT_REGISTER ${name}`);
+    t.ok(at >= 0 && at < listed, name);
+  }
+});
+
+t.test(
+  'the policy: keys, connection, shunts; what an earlier one left is unloaded; then it is confirmed',
+  async (t) => {
+    const { charon, monitor, until, types } = await lab(t);
+    monitor.start();
+    await until(() => types().includes('snapshot'));
+    t.equal(await monitor.policiesConfirmed(), false, 'nothing was loaded');
+    await monitor.loadPolicy(ipsecPolicy({ listen: ['192.0.2.1'], secrets: policy.secrets }));
+    await monitor.loadPolicy(policy);
+    t.strictSame([...charon.conns.keys()].sort(), [
+      'l2tp',
+      'l2tp-cleartext-198.51.100.1',
+      'l2tp-cleartext-2001:db8::1',
+    ]);
+    t.strictSame([...charon.shared.keys()], ['psk-0', 'psk-1']);
+    t.equal(await monitor.policiesConfirmed(), true);
+    charon.overrides.set('list-policies', (_, emit) => {
+      const ts = { 'local-ts': ['198.51.100.1/32[udp/l2f]'], 'remote-ts': ['0.0.0.0/0[udp]'] };
+      emit('list-policy', { a: { child: 'l2tp-cleartext-198.51.100.1', mode: 'DROP', ...ts } });
+      emit('list-policy', { b: { child: 'l2tp-cleartext-2001:db8::1', mode: 'PASS', ...ts } });
+      return {};
+    });
+    t.equal(await monitor.policiesConfirmed(), false, 'one address has no drop policy');
+  },
+);
+
+t.test('a refusal names what was refused, and never a key', async (t) => {
+  const { charon, monitor, until, types } = await lab(t);
+  monitor.start();
+  await until(() => types().includes('snapshot'));
+  charon.overrides.set('load-conn', () => ({ success: 'no', errmsg: 'invalid value for: mark_in, config discarded' }));
+  await t.rejects(monitor.loadPolicy(policy), {
+    message: 'charon refused the connection l2tp-cleartext-198.51.100.1: invalid value for: mark_in, config discarded',
+  });
+  charon.overrides.set('load-shared', (args) => ({ success: 'no', errmsg: `cannot take ${args.text('data')}` }));
+  const error: Error = await monitor.loadPolicy(policy).then(
+    () => t.fail('loaded'),
+    (e) => e,
+  );
+  t.match(error.message, /^charon refused the pre-shared key psk-0: /);
+  t.notMatch(`${error.message}${error.stack}`, PSK);
+});
+
+t.test('terminate: by id; one that is gone is fine', async (t) => {
+  const { charon, monitor, until, types } = await lab(t);
+  charon.sas.set('7', sa('7'));
+  monitor.start();
+  await until(() => types().includes('snapshot'));
+  await monitor.terminate('7');
+  t.strictSame(await monitor.listSas(), []);
+  await monitor.terminate('7');
+  charon.overrides.set('terminate', () => ({ success: 'no', errmsg: 'out of memory', matches: '1' }));
+  await t.rejects(monitor.terminate('7'), /out of memory/);
+});
+
+t.test('charon goes and comes back: lost, then all anew', async (t) => {
+  const { charon, monitor, path, until, types } = await lab(t);
+  monitor.start();
+  await until(() => types().includes('snapshot'));
+  await charon.stop();
+  await until(() => types().includes('lost'));
+  await charon.listen(path);
+  await until(() => types().length >= 5);
+  t.strictSame(types(), ['connected', 'snapshot', 'lost', 'connected', 'snapshot']);
+});
+
+t.test('an event without its SA is an oddity; after close() nothing is told', async (t) => {
+  const { charon, monitor, events, oddities, until, types } = await lab(t);
+  monitor.start();
+  await until(() => types().includes('snapshot'));
+  charon.raise('child-updown', { up: 'yes' });
+  charon.raise('child-rekey', { l2tp: { 'child-sas': { l2tp: { old: {} } } } });
+  charon.raise('log', { group: 'IKE', level: 1, msg: 'last' });
+  await until(() => events.some((e) => e.type === 'log' && e.message === 'last'));
+  t.strictSame(oddities.length, 2);
+  t.notOk(types().includes('child-updown'));
+  await monitor.close();
+  const before = events.length;
+  charon.raise('log', { group: 'IKE', level: 1, msg: 'too late' });
+  t.equal(events.length, before);
+});
+
+t.test('the twin answers as the real one', async (t) => {
+  const ike = new MemoryIke();
+  const seen: string[] = [];
+  ike.onEvent((e) => seen.push(e.type));
+  ike.start();
+  ike.push({ type: 'lost' });
+  t.strictSame(seen, ['connected', 'snapshot', 'lost']);
+  t.equal(await ike.policiesConfirmed(), false);
+  await ike.loadPolicy(policy);
+  t.equal(await ike.policiesConfirmed(), true);
+  ike.refuse = new Error('no');
+  await t.rejects(ike.loadPolicy(policy), /no/);
+  t.equal(ike.policies.length, 1);
+  await ike.terminate('7');
+  t.strictSame(ike.terminated, ['7']);
+  await ike.close();
+  ike.push({ type: 'lost' });
+  t.equal(seen.length, 3);
+});

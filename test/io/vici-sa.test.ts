@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { EVENTS, type EventName, ikeEvent, listedSas } from '../../src/io/vici-sa.js';
+import { viciVectors } from '../lib/vici-vectors.js';
+
+t.test('a recorded child-updown, field by field', async (t) => {
+  const event = viciVectors('ikev1')[0]?.events[2];
+  t.strictSame(event, {
+    type: 'child-updown',
+    up: true,
+    sa: {
+      uniqueId: '1',
+      name: 'l2tp',
+      version: 1,
+      state: 'ESTABLISHED',
+      localHost: '198.51.100.1',
+      localPort: 4500,
+      remoteHost: '198.51.100.2',
+      remotePort: 4500,
+      localId: '198.51.100.1',
+      remoteId: '192.168.77.11',
+      natRemote: true,
+      cipher: 'AES_CBC-256/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024',
+      establishedSeconds: 3,
+      children: [
+        {
+          uniqueId: '1',
+          name: 'l2tp',
+          reqid: 1,
+          state: 'INSTALLED',
+          mode: 'TRANSPORT',
+          encap: true,
+          spiIn: 'cbf39dd8',
+          spiOut: 'c46e58ee',
+          markIn: 1,
+          markOut: 1,
+          encrAlg: 'AES_CBC',
+          encrKeysize: 256,
+          integAlg: 'HMAC_SHA1_96',
+          bytesIn: 0,
+          bytesOut: 0,
+          packetsIn: 0,
+          packetsOut: 0,
+          localTs: ['198.51.100.1/32[udp/l2f]'],
+          remoteTs: ['198.51.100.2/32[udp/l2f]'],
+        },
+      ],
+    },
+  });
+});
+
+t.test('ike-update carries the new endpoints, not those in the section', async (t) => {
+  const [event] = viciVectors('ikev1')[0]?.events ?? [];
+  t.match(event, { type: 'ike-update', sa: { name: '(unnamed)', localPort: 4500, remotePort: 4500 } });
+});
+
+t.test('child-rekey has old and new, and both in the SA', async (t) => {
+  const part = viciVectors('ikev1').find((p) => p.name === 'client-rekeys-child');
+  t.match(part?.events[0], {
+    type: 'child-rekey',
+    old: { uniqueId: '1', state: 'REKEYING' },
+    new: { uniqueId: '5', state: 'INSTALLED' },
+    sa: { children: [{ uniqueId: '1' }, { uniqueId: '5' }] },
+  });
+});
+
+t.test('a mark has 32 bits, in hexadecimal', async (t) => {
+  const child = (mark: string) => ({ x: { 'child-sas': { c: { 'mark-in': mark } } } });
+  for (const [text, want] of [
+    ['0000000a', 10],
+    ['ffffffff', 0xffffffff],
+    ['%unique', 0],
+    ['1ffffffff', 0],
+    ['', 0],
+  ] as const)
+    t.equal(listedSas(child(text))[0]?.children[0]?.markIn, want, text);
+});
+
+t.test('law: no message makes an exception', async (t) => {
+  const names = fc.constantFrom(
+    'up',
+    'l2tp',
+    'child-sas',
+    'old',
+    'new',
+    'uniqueid',
+    'mark-in',
+    'state',
+    'local-ts',
+    'msg',
+    '__proto__',
+  );
+  const { message } = fc.letrec<{ message: object }>((tie) => ({
+    message: fc.dictionary(names, fc.oneof(fc.string(), fc.array(fc.string()), tie('message')), { maxKeys: 4 }),
+  }));
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(fc.constantFrom(...(Object.keys(EVENTS) as EventName[])), message, (name, m) => {
+        ikeEvent(name, m as never);
+        listedSas(m as never);
+      }),
+    ),
+  );
+});
