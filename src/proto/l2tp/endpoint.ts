@@ -7,11 +7,12 @@ import { never } from '../../wire/result.js';
 import { type Instant, type Machine, Outbox } from '../machine.js';
 import type { EndpointConfig } from './config.js';
 import type { EndpointIn, EndpointOut, LocalTunnelId, Path } from './events.js';
+import { stopCcn, unacceptable } from './handshake.js';
 import { fullCycleMs } from './reliable.js';
 import { Schedule } from './schedule.js';
 import { type Role, sessionNotOpened } from './session.js';
 import { optional, pickId, Rate } from './support.js';
-import { stopCcn, Tunnel, type TunnelHost, unacceptable } from './tunnel.js';
+import { Tunnel, type TunnelHost } from './tunnel.js';
 
 /* Implementation */
 /** Log lines per event and window; what peers can cause without end must not fill a log. */
@@ -300,21 +301,20 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
 
   /** After every touch of a tunnel: the books follow its state, and it is woken when it wants to be. */
   #settle(tunnel: Tunnel): void {
-    const peer = peerKey(tunnel.path);
-    if (tunnel.halfOpen && !this.#halfOpen.has(tunnel)) {
+    const was = this.#halfOpen.has(tunnel);
+    if (tunnel.halfOpen && !was) {
       this.#halfOpen.add(tunnel);
-      this.#halfOpenPerPeer.add(peer);
+      this.#halfOpenPerPeer.add(peerKey(tunnel.path));
       if (tunnel.role === 'LAC') this.#dialling.add(tunnel);
-    }
-    if (tunnel.state === 'gone' && this.#tunnels.delete(tunnel.id)) {
-      this.#leave(tunnel);
-      this.#schedule.forget(tunnel);
-    } else if (!tunnel.halfOpen && this.#halfOpen.has(tunnel)) this.#halfOpenPerPeer.remove(peer);
-    if (!tunnel.halfOpen) {
+    } else if (!tunnel.halfOpen && was) {
       this.#halfOpen.delete(tunnel);
+      this.#halfOpenPerPeer.remove(peerKey(tunnel.path));
       this.#dialling.delete(tunnel);
     }
-    this.#schedule.arm(tunnel, tunnel.nextTimeout());
+    if (tunnel.state !== 'gone') return this.#schedule.arm(tunnel, tunnel.nextTimeout());
+    this.#leave(tunnel);
+    this.#tunnels.delete(tunnel.id);
+    this.#schedule.forget(tunnel);
   }
 
   #note(now: Instant, event: string, path: Path, fields: Record<string, unknown>): void {

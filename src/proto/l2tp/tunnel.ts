@@ -2,7 +2,6 @@
 import { CallResult, ErrorCode, type ResultCode, StopResult } from '../../wire/l2tp/codes.js';
 import { type ControlHeader, encodeControl } from '../../wire/l2tp/header.js';
 import {
-  type AvpsOf,
   type BadMessage,
   type ControlMessage,
   decodeMessage,
@@ -13,10 +12,10 @@ import { never } from '../../wire/result.js';
 import { after, type Instant, TimerTable } from '../machine.js';
 import type { EndpointConfig } from './config.js';
 import type { EndedBy, EndpointOut, LocalSessionId, LocalTunnelId, Path, PeerTunnelId, TunnelPeer } from './events.js';
-import { DEFAULT_WINDOW, fullCycleMs, type Received, ReliableChannel } from './reliable.js';
+import { framingFor, Handshake, type Introduction, peerOf, stopCcn, unacceptable } from './handshake.js';
+import { fullCycleMs, type Received, ReliableChannel } from './reliable.js';
 import { type CallMessage, type Role, Sessions, sessionNotOpened } from './session.js';
-import { optional, printable } from './support.js';
-import { CHALLENGE_OCTETS, challengeResponse, responseIsValid } from './tunnel-auth.js';
+import { optional } from './support.js';
 import { CONTROL_CONNECTION, type TunnelAction, type TunnelEvent, type TunnelState } from './tunnel-table.js';
 
 /** What the endpoint does for its tunnels. */
@@ -34,32 +33,6 @@ interface Ending {
   readonly result?: ResultCode;
 }
 
-/* Specification: RFC 2661 §4.4.3 */
-const VERSION = { version: 1, revision: 0 };
-/** §4.4.2, StopCCN 5: the highest version supported goes into the Error Code. */
-const HIGHEST_VERSION = 0x0100;
-export const SYNC_FRAMING = 1;
-export const ASYNC_FRAMING = 2;
-
-/** Why an SCCRQ or SCCRP cannot be accepted, as far as its AVPs say; undefined when it can. */
-export function unacceptable(
-  avps: AvpsOf<'SCCRQ'> | AvpsOf<'SCCRP'>,
-  secret: Uint8Array | undefined,
-): ResultCode | undefined {
-  if (avps.protocolVersion.version !== VERSION.version) {
-    return { result: StopResult.versionNotSupported, error: HIGHEST_VERSION };
-  }
-  // §5.1.1: a Challenge MUST be answered, which takes a secret.
-  if (avps.challenge && !secret) return { result: StopResult.notAuthorized, message: 'no tunnel secret configured' };
-  return undefined;
-}
-
-/** A StopCCN; an Error Code always: some peers insist on a Result Code AVP of 10 octets. */
-export const stopCcn = (assignedTunnelId: number, result: ResultCode): MessageOf<'StopCCN'> => ({
-  type: 'StopCCN',
-  avps: { assignedTunnelId, resultCode: { error: ErrorCode.none, ...result } },
-});
-
 export class Tunnel {
   readonly id: LocalTunnelId;
   readonly role: Role;
@@ -68,6 +41,7 @@ export class Tunnel {
   readonly #host: TunnelHost;
   readonly #ref: string | undefined;
   readonly #secret: Uint8Array | undefined;
+  readonly #handshake: Handshake;
   readonly #reliable: ReliableChannel;
   readonly #timers = new TimerTable<TimerName>();
   /** Our Tie Breaker value while we wait for an SCCRP; absent when none was sent. */
@@ -77,8 +51,7 @@ export class Tunnel {
   #path: Path;
   #peerId = 0 as PeerTunnelId;
   #peer: TunnelPeer | undefined;
-  #peerFraming = SYNC_FRAMING;
-  #challenge: Uint8Array | undefined;
+  #framingType = framingFor(0);
   #heard: Instant;
 
   constructor(host: TunnelHost, now: Instant, id: LocalTunnelId, role: Role, path: Path, ref?: string) {
@@ -91,6 +64,7 @@ export class Tunnel {
     this.#ref = ref;
     this.#heard = now;
     this.#secret = config.secret?.(path);
+    this.#handshake = new Handshake(config, this.#secret);
     this.tieBreaker = role === 'LAC' && config.tieBreaker ? config.random(8) : undefined;
     this.#reliable = new ReliableChannel(config.retransmit, config.receiveWindow, ({ body, ...numbers }) =>
       host.emit({ type: 'send', path: this.#path, data: encodeControl({ tunnelId: this.#peerId, ...numbers }, body) }),
@@ -221,6 +195,7 @@ export class Tunnel {
   }
 
   #hello(now: Instant): void {
+    if (this.#state !== 'established') return;
     const { helloIntervalMs, emptyTunnelTimeoutMs } = this.#host.config;
     const due = after(this.#heard, helloIntervalMs);
     // A tunnel without sessions ends by itself, see #watchEmpty.
@@ -291,41 +266,23 @@ export class Tunnel {
     this.#peerId = avps.assignedTunnelId as PeerTunnelId;
     // §8.1: the recipient may answer from another port, which then stays.
     this.#path = path;
-    const refused = unacceptable(avps, this.#secret) ?? this.#impostor('SCCRP', avps.challengeResponse);
+    const refused = unacceptable(avps, this.#secret) ?? this.#handshake.impostor('SCCRP', avps.challengeResponse);
     if (refused) this.#step(now, 'SCCRP-', { by: 'protocol', result: refused });
     else this.#meet(now, avps, 'SCCRP+');
   }
 
   #connected(now: Instant, { avps }: MessageOf<'SCCCN'>): void {
     if (this.#state !== 'wait-ctl-conn') return this.#step(now, 'SCCCN', FSM_ERROR);
-    const refused = this.#impostor('SCCCN', avps.challengeResponse);
+    const refused = this.#handshake.impostor('SCCCN', avps.challengeResponse);
     if (refused) this.#step(now, 'SCCCN-', { by: 'protocol', result: refused });
     else this.#step(now, 'SCCCN+', LOCAL);
   }
 
-  /** §5.1.1 MUST: without the expected response the tunnel is disallowed. */
-  #impostor(message: 'SCCRP' | 'SCCCN', response: Uint8Array | undefined): ResultCode | undefined {
-    if (!this.#challenge || !this.#secret) return undefined;
-    if (responseIsValid(message, this.#secret, this.#challenge, response)) return undefined;
-    return {
-      result: StopResult.notAuthorized,
-      message: response ? 'wrong Challenge Response' : 'Challenge Response missing',
-    };
-  }
-
   /** The peer introduced itself acceptably: SCCRQ+ as recipient, SCCRP+ as originator. */
-  #meet(now: Instant, avps: AvpsOf<'SCCRQ'> | AvpsOf<'SCCRP'>, event: 'SCCRQ+' | 'SCCRP+'): void {
-    const receiveWindow = avps.receiveWindowSize ?? DEFAULT_WINDOW;
-    this.#peer = {
-      peerTunnelId: this.#peerId,
-      hostName: printable(avps.hostName),
-      ...optional('vendorName', avps.vendorName === undefined ? undefined : printable(avps.vendorName)),
-      ...optional('firmware', avps.firmwareRevision),
-      receiveWindow,
-      path: this.#path,
-    };
-    this.#peerFraming = avps.framingCapabilities;
-    this.#reliable.setPeerWindow(receiveWindow);
+  #meet(now: Instant, avps: Introduction, event: 'SCCRQ+' | 'SCCRP+'): void {
+    this.#peer = peerOf(avps, this.#path);
+    this.#framingType = framingFor(avps.framingCapabilities);
+    this.#reliable.setPeerWindow(this.#peer.receiveWindow);
     this.#step(now, event, LOCAL, avps.challenge);
   }
 
@@ -399,15 +356,15 @@ export class Tunnel {
       case 'SCCRQ':
         return this.#send(0, {
           type: 'SCCRQ',
-          avps: { ...this.#introduction(), ...optional('tieBreaker', this.tieBreaker) },
+          avps: { ...this.#handshake.introduction(this.id), ...optional('tieBreaker', this.tieBreaker) },
         });
       case 'SCCRP':
         return this.#send(0, {
           type: 'SCCRP',
-          avps: { ...this.#introduction(), ...this.#response('SCCRP', challenge) },
+          avps: { ...this.#handshake.introduction(this.id), ...this.#handshake.response('SCCRP', challenge) },
         });
       case 'SCCCN':
-        return this.#send(0, { type: 'SCCCN', avps: this.#response('SCCCN', challenge) });
+        return this.#send(0, { type: 'SCCCN', avps: this.#handshake.response('SCCCN', challenge) });
       case 'StopCCN':
         this.#reliable.dropUnsent();
         return this.#send(0, stopCcn(this.id, { result: StopResult.general, ...ending.result }));
@@ -416,26 +373,6 @@ export class Tunnel {
       default:
         return never(action);
     }
-  }
-
-  /** The AVPs both ends introduce themselves with. A Challenge only with a secret: Apple and Android cannot answer one. */
-  #introduction(): AvpsOf<'SCCRQ'> & AvpsOf<'SCCRP'> {
-    const { hostName, vendorName, receiveWindow, random } = this.#host.config;
-    if (this.#secret) this.#challenge = random(CHALLENGE_OCTETS);
-    return {
-      protocolVersion: VERSION,
-      framingCapabilities: SYNC_FRAMING | ASYNC_FRAMING,
-      hostName,
-      ...optional('vendorName', vendorName),
-      assignedTunnelId: this.id,
-      receiveWindowSize: receiveWindow,
-      ...optional('challenge', this.#challenge),
-    };
-  }
-
-  #response(message: 'SCCRP' | 'SCCCN', challenge: Uint8Array | undefined): { challengeResponse?: Uint8Array } {
-    if (!challenge || !this.#secret) return {};
-    return { challengeResponse: challengeResponse(message, this.#secret, challenge) };
   }
 
   #send(sessionId: number, message: ControlMessage): void {
@@ -462,9 +399,7 @@ export class Tunnel {
         return tunnel.#path;
       },
       get framingType() {
-        return (tunnel.#peerFraming & ASYNC_FRAMING) !== 0 && (tunnel.#peerFraming & SYNC_FRAMING) === 0
-          ? ASYNC_FRAMING
-          : SYNC_FRAMING;
+        return tunnel.#framingType;
       },
       callSerialNumber: () => this.#host.callSerialNumber(),
       send: (sessionId, message) => this.#send(sessionId, message),

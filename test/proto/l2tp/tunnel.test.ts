@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { LocalTunnelId } from '../../../src/proto/l2tp/events.js';
 import { challengeResponse } from '../../../src/proto/l2tp/tunnel-auth.js';
+import { instant } from '../../../src/proto/machine.js';
 import { writeAvpFrame, writeAvps } from '../../../src/wire/l2tp/avp.js';
 import { encodeControl } from '../../../src/wire/l2tp/header.js';
 import { hide } from '../../../src/wire/l2tp/hiding.js';
@@ -278,6 +279,17 @@ t.test('§7.6: an established tunnel without sessions does not stay', async (t) 
   t.strictSame(used.advance(59_999), []);
   t.strictSame(used.advance(1), ['StopCCN Ns=2 Nr=5', 'tunnel-down']);
 });
+
+t.test(
+  'woken late, with several timers due: the first decides, the rest of a state that is over do nothing',
+  async (t) => {
+    const peer = connected({ helloIntervalMs: 70_000, emptyTunnelTimeoutMs: 60_000 });
+    peer.zlb();
+    peer.now = instant(80_000);
+    peer.machine.handleTimeout(peer.now);
+    t.strictSame(peer.drain(), ['StopCCN Ns=1 Nr=2', 'tunnel-down']);
+  },
+);
 
 t.test('a peer that makes us answer and acknowledges nothing is stopped', async (t) => {
   const { peer } = inSession({ receiveWindow: 1_000 });
