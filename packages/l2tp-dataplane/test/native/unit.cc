@@ -1,0 +1,514 @@
+// The packet code alone: longest match against a slow model, limits, cutting frames, marks, the upcall queue.
+#include <algorithm>
+
+#include "../../src/upcalls.h"
+#include "world.h"
+
+using namespace dp;
+
+namespace {
+
+// ---- addresses and checksum
+
+void addresses() {
+  const char* same[] = {"0.0.0.0", "255.255.255.255", "::", "::1", "2001:db8::1", "fe80::1:2:3:4", "1:2:3:4:5:6:7:8"};
+  for (const char* text : same) {
+    Address a;
+    CHECK(parse_address(text, a));
+    CHECK(to_text(a) == text);
+  }
+  for (const char* text : {"", "1.2.3", "1.2.3.4.5", "1.2.3.256", ":", "1::2::3", "fe80::1%lo", "g::"}) {
+    Address a;
+    CHECK(!parse_address(text, a));
+  }
+  for (const char* text : {"1.2.3.4/33", "::/129", "1.2.3.4/", "1.2.3.4/-1", "1.2.3.4/1a", "1.2.3.4/0001", "/8"}) {
+    Prefix p;
+    CHECK(!parse_prefix(text, p));
+  }
+  Prefix p;
+  CHECK(parse_prefix("10.255.255.255/9", p) && to_text(p.address) == "10.128.0.0" && p.length == 9);
+  CHECK(parse_prefix("2001:db8:ffff::1/33", p) && to_text(p.address) == "2001:db8:8000::");
+  CHECK(parse_prefix("192.0.2.1", p) && p.length == 32);
+}
+
+// RFC 1624 §3: updated = computed anew, for every word and offset.
+void incremental_checksum() {
+  Random random(1);
+  for (int round = 0; round < 2000; round++) {
+    Bytes b(64);
+    for (auto& o : b) o = static_cast<uint8_t>(random.next());
+    if (round == 0) std::fill(b.begin(), b.end(), 0);
+    put16(&b[0], 0);
+    put16(&b[0], checksum(sum(b.data(), b.size())));
+    const size_t at = 2 + random.below(61);
+    const uint16_t before = get16(&b[at]), after = static_cast<uint16_t>(random.next());
+    put16(&b[at], after);
+    update_checksum(&b[0], before, after, at % 2 != 0);
+    EQ(fold(sum(b.data(), b.size())), 0xffff);
+  }
+  EQ(checksum(sum(hex("0001 f203 f4f5 f6f7").data(), 8)), 0x220d);  // RFC 1071 §3
+  EQ(fold(sum(hex("01").data(), 1)), 0x0100);
+}
+
+// ---- longest match
+
+struct Model {
+  struct Row {
+    Prefix prefix;
+    Session* owner;
+  };
+  std::vector<Row> rows;  // oldest first
+
+  const Row* best(const Address& a) const {
+    const Row* found = nullptr;
+    for (const Row& r : rows) {
+      if (r.prefix.contains(a) && (found == nullptr || r.prefix.length >= found->prefix.length)) found = &r;
+    }
+    return found;
+  }
+};
+
+Address random_address(Random& random, bool v6) {
+  Address a;
+  a.family = v6 ? Family::v6 : Family::v4;
+  // Few values per octet, so that prefixes meet.
+  for (unsigned i = 0; i < a.bits() / 8; i++) a.bytes[i] = static_cast<uint8_t>(random.below(3) * 127);
+  return a;
+}
+
+void routes_against_model() {
+  Random random(2);
+  for (int world = 0; world < 40; world++) {
+    std::vector<Session> sessions(5);
+    Routes routes;
+    Model model;
+    for (int step = 0; step < 300; step++) {
+      const bool v6 = random.below(2) != 0;
+      Session* s = &sessions[random.below(sessions.size())];
+      if (random.below(3) > 0) {
+        const Address a = random_address(random, v6);
+        const auto length = static_cast<uint8_t>(random.below(4) == 0 ? 0 : random.below(a.bits() + 1));
+        const Prefix p{a.masked(length), length};
+        if (std::find(s->prefixes.begin(), s->prefixes.end(), p) != s->prefixes.end()) continue;
+        s->prefixes.push_back(p);
+        routes.add(p, s);
+        model.rows.push_back({p, s});
+      } else if (!s->prefixes.empty()) {
+        const size_t i = random.below(s->prefixes.size());
+        const Prefix p = s->prefixes[i];
+        s->prefixes.erase(s->prefixes.begin() + static_cast<long>(i));
+        routes.remove(p, s);
+        model.rows.erase(std::find_if(model.rows.begin(), model.rows.end(),
+                                      [&](const Model::Row& r) { return r.owner == s && r.prefix == p; }));
+      }
+      const Address a = random_address(random, v6);
+      const Model::Row* best = model.best(a);
+      CHECK(routes.find(a) == (best == nullptr ? nullptr : best->owner));
+      for (const Session& each : sessions) {
+        const bool own = best != nullptr && std::find(each.prefixes.begin(), each.prefixes.end(), best->prefix) != each.prefixes.end();
+        EQ(routes.may_use(a, &each), own);
+      }
+    }
+    for (Session& s : sessions) {
+      for (const Prefix& p : s.prefixes) routes.remove(p, &s);
+    }
+    EQ(routes.size(), 0u);
+    CHECK(routes.find(random_address(random, false)) == nullptr);
+  }
+}
+
+// ---- table and limits
+
+void table_and_tunnels() {
+  SessionTable table;
+  Random random(3);
+  std::vector<uint32_t> model;
+  for (int step = 0; step < 20000; step++) {
+    const Ids ids{static_cast<uint16_t>(1 + random.below(8)), static_cast<uint16_t>(1 + random.below(64))};
+    const auto at = std::find(model.begin(), model.end(), ids.key());
+    if (random.below(2) != 0) {
+      auto s = std::make_unique<Session>();
+      s->ours = ids;
+      EQ(table.add(std::move(s)) != nullptr, at == model.end());
+      if (at == model.end()) model.push_back(ids.key());
+    } else {
+      EQ(table.remove(ids), at != model.end());
+      if (at != model.end()) model.erase(at);
+    }
+    EQ(table.size(), model.size());
+    std::vector<uint32_t> chained, wanted;
+    for (const Session* s = table.of_tunnel(ids.tunnel); s != nullptr; s = s->next_of_tunnel) {
+      chained.push_back(s->ours.key());
+      CHECK(table.find(s->ours) == s);
+    }
+    for (const uint32_t key : model) {
+      if (key >> 16 == ids.tunnel) wanted.push_back(key);
+    }
+    std::sort(chained.begin(), chained.end());
+    std::sort(wanted.begin(), wanted.end());
+    CHECK(chained == wanted);
+  }
+}
+
+void limits() {
+  Limit limit(10, 20);
+  const auto taken = [&](uint64_t now) {
+    int n = 0;
+    while (limit.take(now)) n++;
+    return n;
+  };
+  EQ(taken(1), 20);
+  EQ(taken(1), 0);
+  EQ(taken(100), 0);
+  EQ(taken(101), 1);
+  EQ(taken(1101), 10);
+  EQ(taken(1000), 0);  // a clock that went back gives nothing
+  EQ(taken(~uint64_t{0}), 20);
+}
+
+// ---- cutting
+
+Bytes ip_packet(bool v6, uint8_t protocol, const Bytes& payload, uint16_t fragment = 0) {
+  Bytes p = v6 ? hex("60000000 0000 00 40 fd000000000000000000000000000001 fd090000000000000000000000000002")
+               : hex("45000000 1234 0000 40 00 0000 0a090001 0a090002");
+  if (v6) {
+    put16(&p[4], payload.size());
+    p[6] = protocol;
+  } else {
+    put16(&p[2], 20 + payload.size());
+    put16(&p[6], fragment);
+    p[9] = protocol;
+    put16(&p[10], checksum(sum(p.data(), 20)));
+  }
+  p.insert(p.end(), payload.begin(), payload.end());
+  return p;
+}
+
+Bytes numbered(size_t n) {
+  Bytes b(n);
+  for (size_t i = 0; i < n; i++) b[i] = static_cast<uint8_t>(i * 7 + (i >> 8));
+  return b;
+}
+
+Bytes inner(const World::Sent& s) {
+  return Bytes(s.data.begin() + 12, s.data.end());
+}
+
+void check_transport(const Bytes& p) {
+  IpHeader ip;
+  CHECK(parse_ip(p.data(), p.size(), ip));
+  if (ip.family == Family::v4) EQ(fold(sum(p.data(), ip.header)), 0xffff);
+  const size_t n = ip.length - ip.header;
+  EQ(fold(pseudo_header(p.data(), ip, ip.protocol, n) + sum(p.data() + ip.header, n)), 0xffff);
+}
+
+// What the kernel hands over: the checksum field holds the folded sum of the pseudo header.
+VnetHeader partial(Bytes& p, bool v6, bool tcp, uint16_t gso_size) {
+  IpHeader ip;
+  CHECK(parse_ip(p.data(), p.size(), ip));
+  VnetHeader v{kNeedsChecksum, 0, 7 /* a lie */, gso_size, static_cast<uint16_t>(ip.header),
+               static_cast<uint16_t>(tcp ? 16 : 6)};
+  if (gso_size > 0) v.gso_type = tcp ? (v6 ? kGsoTcp6 : kGsoTcp4) : kGsoUdp;
+  put16(&p[ip.header + v.csum_offset], fold(pseudo_header(p.data(), ip, tcp ? kTcp : kUdp, ip.length - ip.header)));
+  return v;
+}
+
+Bytes tcp_segment(const Bytes& data, uint8_t flags) {
+  Bytes t = hex("9c40 0050 ffffff00 00000001 8000 ffff 0000 0000 0101080a 0000000100000002");
+  t[13] = flags;
+  t.insert(t.end(), data.begin(), data.end());
+  return t;
+}
+
+Bytes udp_datagram(const Bytes& data) {
+  Bytes u = hex("1388 1770 0000 0000");
+  put16(&u[4], 8 + data.size());
+  u.insert(u.end(), data.begin(), data.end());
+  return u;
+}
+
+struct Way {
+  World world;
+  Session* session;
+  explicit Way(uint16_t mtu) {
+    world.forwarder.marks.confirm(1);
+    session = world.add({1, 2}, path_of(1), {"10.9.0.2/32", "fd09::2/128"});
+    session->mtu = mtu;
+  }
+};
+
+void tcp_segmentation() {
+  for (const bool v6 : {false, true}) {
+    Way w(1400);
+    const size_t headers = (v6 ? 40u : 20u) + 32;
+    const size_t mss = 1400 - headers;
+    const Bytes data = numbered(20 * mss + 17);
+    Bytes p = ip_packet(v6, kTcp, tcp_segment(data, 0x80 | 0x10 | 0x08 | 0x01), 0x4000);
+    VnetHeader v = partial(p, v6, true, static_cast<uint16_t>(mss));
+    v.gso_type |= kGsoEcn;
+    w.world.from_tun(&v, p);
+    EQ(w.world.sent.size(), 21u);
+    Bytes whole;
+    for (size_t i = 0; i < w.world.sent.size(); i++) {
+      const Bytes q = inner(w.world.sent[i]);
+      check_transport(q);
+      const size_t t = v6 ? 40 : 20;
+      EQ(get32(&q[t + 4]), static_cast<uint32_t>(0xffffff00 + whole.size()));
+      // CWR on the first, FIN and PSH on the last.
+      EQ(q[t + 13], (i == 0 ? 0x80 : 0) | 0x10 | (i == 20 ? 0x09 : 0));
+      if (!v6) EQ(get16(&q[4]), 0x1234 + i);
+      whole.insert(whole.end(), q.begin() + static_cast<long>(headers), q.end());
+    }
+    CHECK(whole == data);
+  }
+}
+
+void udp_segmentation() {
+  for (const bool v6 : {false, true}) {
+    Way w(1400);
+    const Bytes data = numbered(10 * 1000 + 1);
+    Bytes p = ip_packet(v6, kUdp, udp_datagram(data));
+    const VnetHeader v = partial(p, v6, false, 1000);
+    w.world.from_tun(&v, p);
+    EQ(w.world.sent.size(), 11u);
+    Bytes whole;
+    for (const World::Sent& s : w.world.sent) {
+      const Bytes q = inner(s);
+      check_transport(q);
+      const size_t t = v6 ? 40 : 20;
+      EQ(get16(&q[t + 4]), q.size() - t);
+      whole.insert(whole.end(), q.begin() + static_cast<long>(t + 8), q.end());
+    }
+    CHECK(whole == data);
+  }
+}
+
+// Segments larger than the session's MTU: an error with DF; without, TCP is cut finer and datagrams are fragmented.
+void segments_beyond_the_mtu() {
+  {
+    Way w(600);
+    Bytes p = ip_packet(false, kTcp, tcp_segment(numbered(5000), 0x10), 0x4000);
+    const VnetHeader v = partial(p, false, true, 1348);
+    w.world.from_tun(&v, p);
+    EQ(w.world.sent.size(), 0u);
+    EQ(w.world.tun.size(), 1u);
+    EQ(get16(&w.world.tun[0][26]), 600);
+  }
+  {
+    Way w(600);
+    Bytes p = ip_packet(false, kTcp, tcp_segment(numbered(5000), 0x10));
+    const VnetHeader v = partial(p, false, true, 1348);
+    w.world.from_tun(&v, p);
+    EQ(w.world.sent.size(), (5000 + 547) / 548u);
+    for (const World::Sent& s : w.world.sent) check_transport(inner(s));
+  }
+  Way w(600);
+  const Bytes data = numbered(2500);
+  Bytes p = ip_packet(false, kUdp, udp_datagram(data));
+  const VnetHeader v = partial(p, false, false, 1000);
+  w.world.from_tun(&v, p);
+  // 1008 octets of UDP in 576 + 432, twice; then the rest of 500 + 8 in one.
+  EQ(w.world.sent.size(), 5u);
+  Bytes whole;
+  for (size_t i = 0; i < 5; i++) {
+    const Bytes q = inner(w.world.sent[i]);
+    EQ(fold(sum(q.data(), 20)), 0xffff);
+    EQ(get16(&q[6]), i == 4 ? 0 : i % 2 == 0 ? 0x2000 : 72);
+    whole.insert(whole.end(), q.begin() + (i % 2 == 0 ? 28 : 20), q.end());
+  }
+  CHECK(whole == data);
+}
+
+void partial_checksums() {
+  for (const bool v6 : {false, true}) {
+    for (const size_t n : {0u, 1u, 7u, 1000u}) {
+      Way w(1400);
+      Bytes p = ip_packet(v6, kTcp, tcp_segment(numbered(n), 0x10));
+      VnetHeader v = partial(p, v6, true, 0);
+      w.world.from_tun(&v, p);
+      EQ(w.world.sent.size(), 1u);
+      check_transport(inner(w.world.sent[0]));
+      v.csum_start = static_cast<uint16_t>(p.size());
+      w.world.from_tun(&v, p);
+      v.csum_start = 20;
+      v.csum_offset = static_cast<uint16_t>(p.size());
+      w.world.from_tun(&v, p);
+      EQ(w.world.sent.size(), 1u);
+      EQ(w.world.drops(w.session, SessionDrop::malformed), 2u);
+    }
+  }
+}
+
+void frames_that_lie() {
+  Way w(1400);
+  const auto refused = [&](auto edit) {
+    Bytes p = ip_packet(false, kTcp, tcp_segment(numbered(3000), 0x10));
+    VnetHeader v = partial(p, false, true, 1000);
+    edit(v, p);
+    const uint64_t before = w.world.drops(w.session, SessionDrop::malformed);
+    w.world.from_tun(&v, p);
+    EQ(w.world.drops(w.session, SessionDrop::malformed), before + 1);
+  };
+  refused([](VnetHeader& v, Bytes&) { v.gso_size = 0; });
+  refused([](VnetHeader& v, Bytes&) { v.flags = 0; });
+  refused([](VnetHeader& v, Bytes&) { v.gso_type = 3; });
+  refused([](VnetHeader& v, Bytes&) { v.csum_start = 0; });
+  refused([](VnetHeader& v, Bytes&) { v.csum_start = 3040; });
+  refused([](VnetHeader& v, Bytes&) { v.csum_start = 0xffff; });
+  refused([](VnetHeader&, Bytes& p) { p[32] = 0x10; });                   // data offset 4
+  refused([](VnetHeader&, Bytes& p) { p[6] = 0x20; });                    // a fragment
+  refused([](VnetHeader& v, Bytes&) { v.csum_start = 150; });             // no room for the heads
+  EQ(w.world.sent.size(), 0u);
+}
+
+// RFC 791 §3.2: a fragment cut again keeps its place and its MF.
+void fragment_of_a_fragment() {
+  Way w(68);
+  const Bytes data = numbered(100);
+  w.world.from_tun(nullptr, ip_packet(false, kUdp, data, 0x2000 | 10));
+  EQ(w.world.sent.size(), 3u);
+  Bytes whole;
+  for (const World::Sent& s : w.world.sent) {
+    const Bytes q = inner(s);
+    EQ(get16(&q[6]), 0x2000 | (10 + whole.size() / 8));
+    whole.insert(whole.end(), q.begin() + 20, q.end());
+  }
+  CHECK(whole == data);
+}
+
+// ---- marks and upcalls
+
+void marks() {
+  World w;
+  const ListenerPolicy ipsec;
+  Session* a = w.add({1, 1}, path_of(1), {"10.0.0.1/32"});
+  Session* b = w.add({2, 1}, path_of(2), {"10.0.0.2/32"});
+  w.forwarder.marks.confirm(1);
+  w.forwarder.marks.confirm(2);
+  w.forwarder.marks.confirm(0);  // nobody can confirm 0
+  const Bytes zlb = hex("c802 000c 0001 0000 0000 0000");
+  const Bytes to_a = hex("0002 0001 0001 ff03 0021 45000014 0000 0000 40 11 0000 0a000001 0a000009");
+  w.datagram(ipsec, path_of(0), zlb);
+  w.datagram(ipsec, path_of(0), to_a);
+  EQ(w.counters.get(GlobalDrop::mark_zero), 2u);
+  w.datagram(ipsec, path_of(7), zlb);
+  w.datagram(ipsec, path_of(1), zlb);
+  EQ(w.ups.size(), 2u);
+  CHECK(!w.ups[0].confirmed && w.ups[0].path.mark == 7 && w.ups[1].confirmed);
+  w.datagram(ipsec, path_of(7), to_a);
+  EQ(w.counters.get(GlobalDrop::mark_unknown), 1u);
+  // The twin behind the same NAT, from the same address and port, does not get into a's session.
+  w.datagram(ipsec, path_of(2), to_a);
+  EQ(w.drops(a, SessionDrop::path), 1u);
+  CHECK(w.ups.back().kind == 'v' && w.ups.back().path == path_of(2));
+  w.datagram(ipsec, path_of(1), to_a);
+  EQ(w.tun.size(), 1u);
+  EQ(w.drops(b, SessionDrop::path), 0u);
+  w.forwarder.marks.forget(1);
+  w.datagram(ipsec, path_of(1), to_a);
+  EQ(w.counters.get(GlobalDrop::mark_unknown), 2u);
+  w.forwarder.marks.confirm(1);
+  w.tun_works = false;
+  w.datagram(ipsec, path_of(1), to_a);
+  EQ(w.drops(a, SessionDrop::tun), 1u);
+  EQ(a->counters->packets_in.get(), 1u);
+  w.room = false;
+  w.datagram(ipsec, path_of(1), zlb);
+  EQ(w.counters.get(GlobalDrop::queue_full), 1u);
+}
+
+// Each part of the path counts, and a report comes once per source and interval, a few per session.
+void violations() {
+  World w;
+  Session* s = w.add({1, 1}, path_of(1), {"10.0.0.1/32"});
+  for (uint32_t m = 1; m <= 20; m++) w.forwarder.marks.confirm(m);
+  const Bytes lcp = hex("0002 0001 0001 ff03 c021");
+  Path other_port = path_of(1);
+  other_port.port = 4500;
+  for (const Path& p : {path_of(2), path_of(1, "198.51.100.3"), path_of(1, "198.51.100.2", "198.51.100.9"), other_port}) {
+    w.datagram({}, p, lcp);
+    w.datagram({}, p, lcp);
+  }
+  EQ(w.drops(s, SessionDrop::path), 8u);
+  EQ(w.ups.size(), 4u);
+  for (uint32_t m = 2; m <= 20; m++) w.datagram({}, path_of(m), lcp);
+  EQ(w.ups.size(), 4u);  // the bucket is empty
+  w.now += kViolationInterval;
+  w.datagram({}, other_port, lcp);
+  w.datagram({}, other_port, lcp);
+  EQ(w.ups.size(), 5u);
+}
+
+// A flood of one kind leaves the room of the others alone.
+void upcall_room() {
+  UpcallQueue q;
+  const Bytes data(100);
+  const auto push = [&](UpcallKind kind, bool confirmed) {
+    return q.push({kind, confirmed, {}, {}, 0, 0}, nullptr, 0, data.data(), data.size());
+  };
+  const auto fill = [&](UpcallKind kind, bool confirmed) {
+    size_t n = 0;
+    while (push(kind, confirmed)) n++;
+    return n;
+  };
+  for (int round = 0; round < 2; round++) {
+    EQ(fill(UpcallKind::punt, true), 1024u);
+    CHECK(!push(UpcallKind::violation, true));
+    EQ(fill(UpcallKind::frame, true), 4096u);
+    EQ(fill(UpcallKind::control, false), 256u);
+    EQ(fill(UpcallKind::control, true), 4096u);
+    CHECK(q.should_notify());
+    CHECK(!q.should_notify());
+    UpcallBatch batch;
+    q.take(batch);
+    EQ(batch.items.size(), 1024u + 4096u + 256u + 4096u);
+    EQ(batch.bytes.size(), batch.items.size() * data.size());
+    CHECK(!q.should_notify());
+  }
+  const Bytes large(65000);
+  size_t n = 0;
+  while (q.push({UpcallKind::control, false, {}, {}, 0, 0}, nullptr, 0, large.data(), large.size())) n++;
+  EQ(n, (512u << 10) / 65000u);
+}
+
+// Every prefix of a datagram is handled, and none makes the forwarder read beyond it.
+void every_prefix() {
+  Way w(1400);
+  const Bytes syn = hex("c000 0050 00000001 00000000 6002 ffff 0000 0000 020405b4");
+  for (const bool v6 : {false, true}) {
+    Bytes d = hex("4b02 0000 0001 0002 1111 2222 0003 eeeeee ff03 0021");
+    d.back() = v6 ? 0x57 : 0x21;
+    const Bytes ip = ip_packet(v6, kTcp, syn);
+    d.insert(d.end(), ip.begin(), ip.end());
+    for (size_t n = 0; n <= d.size(); n++) {
+      Bytes cut(d.begin(), d.begin() + static_cast<long>(n));
+      if (n >= 4) put16(&cut[2], n);
+      w.world.datagram({}, path_of(1), cut);
+      w.world.from_tun(nullptr, Bytes(ip.begin(), ip.begin() + static_cast<long>(std::min(n, ip.size()))));
+    }
+  }
+}
+
+}  // namespace
+
+// unit SEEDS ROUNDS
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  cases({{"addresses", addresses},
+                {"incremental checksum", incremental_checksum},
+                {"routes against a slow model", routes_against_model},
+                {"table and tunnels", table_and_tunnels},
+                {"limits", limits},
+                {"TCP segmentation", tcp_segmentation},
+                {"UDP segmentation", udp_segmentation},
+                {"segments beyond the MTU", segments_beyond_the_mtu},
+                {"partial checksums", partial_checksums},
+                {"frames that lie", frames_that_lie},
+                {"fragment of a fragment", fragment_of_a_fragment},
+                {"marks", marks},
+                {"violations", violations},
+                {"upcall room", upcall_room},
+                {"every prefix", every_prefix}});
+  drive(argv[1], std::atol(argv[2]));
+  return 0;
+}
