@@ -98,7 +98,7 @@ export function explainIkeLog(events: readonly IkeLogEvent[]): IkeFailure | unde
   let configured: string | undefined;
   for (const event of events) {
     const { message, ikeUniqueId } = event;
-    peer = /^received packet: from ([0-9a-f.:]+)\[/.exec(message)?.[1] ?? peer;
+    peer = RECEIVED.exec(message)?.[1] ?? peer;
     offered = /^received proposals: (.*)$/.exec(message)?.[1] ?? offered;
     configured = /^configured proposals: (.*)$/.exec(message)?.[1] ?? configured;
     const sign = signIn(event);
@@ -120,6 +120,7 @@ export function explainIkeLog(events: readonly IkeLogEvent[]): IkeFailure | unde
   return undefined;
 }
 
+const RECEIVED = /^received packet: from ([0-9a-f.:]+)\[/;
 const TELLS_OFFER: ReadonlySet<IkeCause> = new Set(['no-ike-proposal', 'no-esp-proposal', 'wrong-selectors']);
 
 function signIn({ message, ikeName }: IkeLogEvent): Sign | undefined {
@@ -169,7 +170,9 @@ export class IkeLogWatch {
     const id = line.ikeUniqueId;
     if (id === undefined) return { lines: [line], told: false };
     const attempt = this.#attempts.get(id) ?? { lines: [], told: false };
-    if (/^IKE_SA .* established between /.test(line.message)) attempt.lines.length = 0; // now it is about the CHILD_SA
+    // From here on it is about the CHILD_SA: the IKE proposals are no news any more, the address still is.
+    if (/^IKE_SA .* established between /.test(line.message))
+      attempt.lines.splice(0, attempt.lines.length, ...attempt.lines.filter((l) => RECEIVED.test(l.message)).slice(-1));
     if (!signIn(line) && !/^(received packet: from|received proposals|configured proposals)/.test(line.message))
       return attempt;
     if (attempt.lines.length >= MAX_LINES) attempt.lines.shift();

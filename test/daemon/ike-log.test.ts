@@ -78,6 +78,20 @@ const garbage = (id: number, from: string, ikeName?: string): IkeLogEvent[] =>
     }),
   );
 
+t.test(
+  'IKEv2 refuses the CHILD_SA in the message that establishes the IKE_SA: the address is still known',
+  async (t) => {
+    const watch = new IkeLogWatch();
+    const lines = [
+      'received packet: from 198.51.100.14[4500] to 198.51.100.1[4500] (252 bytes)',
+      'IKE_SA l2tp[9] established between 198.51.100.1[198.51.100.1]...198.51.100.14[198.51.100.14]',
+      'received proposals: ESP:3DES_CBC/HMAC_MD5_96/NO_EXT_SEQ',
+      'no acceptable proposal found',
+    ].map((message) => watch.note(instant(0), { type: 'log', group: 'IKE', level: 1, ikeUniqueId: '9', message }));
+    t.match(lines[3], { cause: 'no-esp-proposal', peer: '198.51.100.14', offered: /^ESP:3DES/ });
+  },
+);
+
 t.test('a damaged packet on an established SA is no wrong key', async (t) => {
   t.equal(explainIkeLog(garbage(1, '192.0.2.1', 'l2tp')), undefined);
   t.equal(explainIkeLog(garbage(1, '192.0.2.1', '(unnamed)'))?.cause, 'wrong-psk');
