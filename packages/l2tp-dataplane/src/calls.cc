@@ -176,7 +176,7 @@ void PacketThread::send_control(std::vector<ControlDatagram> datagrams) {
   const size_t n = datagrams.size();
   const bool queued = post_sendable([this, datagrams = std::move(datagrams)] {
     for (const ControlDatagram& d : datagrams) put_control(d.path, nullptr, 0, d.data.data(), d.data.size(), nullptr);
-    finish(control_, kControlWait);
+    finish(control_);
   });
   if (!queued) globals_.drop(GlobalDrop::send, n);
 }
@@ -188,7 +188,7 @@ void PacketThread::send_frame(Ids ids, std::vector<uint8_t> frame) {
     frame_is_control_ = true;
     forwarder_.frame_to_peer(*s, frame.data(), frame.size());
     frame_is_control_ = false;
-    finish(control_, kControlWait);
+    finish(control_);
   });
   if (!queued) globals_.drop(GlobalDrop::send);
 }

@@ -196,7 +196,7 @@ void Sender::add(const Socket& socket, const Path& to, const uint8_t* head, size
   m.msg_controllen = static_cast<size_t>(reinterpret_cast<uint8_t*>(last) - control_[i]) + CMSG_ALIGN(last->cmsg_len);
 }
 
-void Sender::send(int wait_ms) {
+int Sender::send(int wait_ms) {
   for (size_t at = 0; at < count_;) {
     const int n = sendmmsg(fd_, messages_ + at, static_cast<unsigned>(count_ - at), MSG_DONTWAIT);
     if (n > 0) {
@@ -213,6 +213,7 @@ void Sender::send(int wait_ms) {
     }
     slots_[at++].error = error;
   }
+  return wait_ms;
 }
 
 }  // namespace dp

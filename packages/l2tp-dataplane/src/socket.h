@@ -83,9 +83,9 @@ class Sender {
   void add(const Socket& socket, const Path& to, const uint8_t* head, size_t head_length, const uint8_t* body,
            size_t body_length, Session* session, size_t octets);
   int socket() const { return fd_; }
-  // Sends all; `wait_ms` bounds the time spent waiting for room in the send buffer. Afterwards slots() tell what
-  // became of each, until clear().
-  void send(int wait_ms);
+  // Sends all; `wait_ms` bounds the time spent waiting for room in the send buffer, and what is left of it is returned.
+  // Afterwards slot() tells what became of each, until clear().
+  int send(int wait_ms);
   size_t count() const { return count_; }
   const Slot& slot(size_t i) const { return slots_[i]; }
   void clear() { count_ = 0; }

@@ -57,6 +57,7 @@ void PacketThread::run_commands() {
     uint64_t count;
     if (read(wake_, &count, sizeof count) < 0) count = 0;
   }
+  may_wait_ = kControlWait;
   for (Command& command : running_) command();
   running_.clear();
 }
@@ -122,7 +123,7 @@ void PacketThread::tun_ready(int fd) {
     std::memcpy(&vnet, p, sizeof vnet);
     forwarder_.from_tun(header != 0 ? &vnet : nullptr, p + header, static_cast<size_t>(n) - header, now);
   }
-  finish(data_, 0);
+  finish(data_);
 }
 
 const Socket* PacketThread::route(const Path& path, bool& refused) {
@@ -159,7 +160,7 @@ void PacketThread::put_control(const Path& path, const uint8_t* head, size_t hea
     if (session != nullptr) return session->drop(SessionDrop::send);
     return globals_.drop(GlobalDrop::send);
   }
-  if (control_.full() || (!control_.empty() && control_.socket() != socket->fd())) finish(control_, kControlWait);
+  if (control_.full() || (!control_.empty() && control_.socket() != socket->fd())) finish(control_);
   control_.add(*socket, path, head, head_length, body, body_length, session, 0);
 }
 
@@ -172,13 +173,17 @@ void PacketThread::to_peer(const Outgoing& out) {
     if (!refused) s.drop(SessionDrop::send);
     return;
   }
-  if (data_.full() || (!data_.empty() && data_.socket() != socket->fd())) finish(data_, 0);
+  if (data_.full() || (!data_.empty() && data_.socket() != socket->fd())) finish(data_);
   data_.add(*socket, s.path, out.head, out.head_length, out.body, out.body_length, &s, out.octets);
 }
 
-void PacketThread::finish(Sender& sender, int wait_ms) {
+void PacketThread::finish(Sender& sender) {
   if (sender.empty()) return;
-  sender.send(wait_ms);
+  if (&sender == &control_) {
+    may_wait_ = sender.send(may_wait_);
+  } else {
+    sender.send(0);
+  }
   const uint64_t now = now_ms();
   for (size_t i = 0; i < sender.count(); i++) {
     const Sender::Slot& slot = sender.slot(i);

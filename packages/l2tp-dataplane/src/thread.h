@@ -29,7 +29,7 @@ struct ControlDatagram {
 };
 
 constexpr size_t kTunStride = kVnetHeader + 65536 + 118;
-constexpr int kControlWait = 200;  // ms a batch of control datagrams may wait for room in the send buffer
+constexpr int kControlWait = 200;  // ms the control datagrams of one turn of the loop may wait for room in the send buffer
 
 class PacketThread final : private Sink {
  public:
@@ -93,11 +93,12 @@ class PacketThread final : private Sink {
   const Socket* route(const Path& path, bool& refused);
   void put_control(const Path& path, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
                    Session* session);
-  void finish(Sender& sender, int wait_ms);
+  // Control waits for room in the send buffer, data does not.
+  void finish(Sender& sender);
 
   bool to_tun(uint8_t* packet, size_t n) override;
   void to_peer(const Outgoing& out) override;
-  void flush() override { finish(data_, 0); }
+  void flush() override { finish(data_); }
   bool control(const Path& from, bool confirmed, const uint8_t* p, size_t n) override;
   bool frame(Ids ids, uint16_t protocol, const uint8_t* information, size_t n) override;
   bool punt(Ids ids, const uint8_t* packet, size_t n) override;
@@ -125,6 +126,7 @@ class PacketThread final : private Sink {
   int wake_ = -1;
   bool ending_ = false;
   bool frame_is_control_ = false;
+  int may_wait_ = 0;  // of kControlWait, in this turn
   Failure fatal_;
   std::vector<Command> running_;
   Receiver receiver_;
