@@ -39,12 +39,18 @@ export class SpawnedCharon implements CharonHost {
   }
 
   async start(): Promise<void> {
-    const { xfrm, log, listen } = this.#o;
-    const removed = await removeOwn(xfrm);
-    if (removed > 0) log.info('ike.stale-removed', { removed });
+    const { xfrm, listen } = this.#o;
+    await this.#removeStale();
     await this.#refuseForeign();
     await claimXfrm(listen, xfrm);
     await this.#process.start();
+    // start() ends an orphaned charon; one that had to be killed leaves its SAs. No connection is loaded yet.
+    await this.#removeStale();
+  }
+
+  async #removeStale(): Promise<void> {
+    const removed = await removeOwn(this.#o.xfrm);
+    if (removed > 0) this.#o.log.info('ike.stale-removed', { removed });
   }
 
   stop(): Promise<void> {

@@ -23,6 +23,12 @@ import { Sessions, type SessionsOptions } from './sessions.js';
 /** An IKE SA under which no tunnel appears for so long is worth a hint (Windows error 809). */
 const NO_L2TP_HINT_MS = 15_000;
 
+/**
+ * After the peer's StopCCN its SA stays this long, to acknowledge it again should our ZLB be lost (RFC 2661 §5.7, RFC 3193
+ * §3.1): long enough for two retransmissions; the full cycle of 31 s would keep a dead client's SA half a minute.
+ */
+const SA_LINGER_MS = 3_000;
+
 /** RFC 2661 §4.4.2, StopCCN. */
 const CLEAR: ResultCode = { result: 1 };
 const SHUTTING_DOWN: ResultCode = { result: 6 };
@@ -193,7 +199,7 @@ export class Connections {
       case 'tunnel-down':
         return this.#tunnelDown(out);
       case 'tunnel-gone':
-        return this.#tunnelGone(out.tunnelId);
+        return this.#release(out.tunnelId);
       case 'session-open': {
         const tunnel = this.registry.tunnel(out.session.tunnelId);
         return tunnel === undefined ? undefined : this.#sessions.open(out.session, tunnel);
@@ -257,10 +263,12 @@ export class Connections {
       ...peerFields(tunnel.path),
     });
     if (out.by !== 'abandoned') this.#leaving.set(tunnel.id, tunnel.path.mark);
+    if (out.by === 'peer') this.#drive.after(SA_LINGER_MS, () => this.#release(tunnel.id));
     this.#settle();
   }
 
-  #tunnelGone(tunnelId: number): void {
+  /** The tunnel needs its SA no longer. */
+  #release(tunnelId: number): void {
     const mark = this.#leaving.get(tunnelId);
     if (mark === undefined) return;
     // RFC 3193 §3.1: the SA must outlive the StopCCN's acknowledgement; the barrier says it is past sendmsg.

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { CharonMonitor } from '../io/charon.js';
 import { MonotonicClock } from '../io/clock.js';
 import { type Dataplane, openDataplane } from '../io/dataplane.js';
-import { type Firewall, openFirewall } from '../io/firewall.js';
+import { type Firewall, foreignDropPolicies, openFirewall } from '../io/firewall.js';
 import type { IkeLogEvent } from '../io/ports.js';
 import { IPV4_FORWARD, proxyArp, Sysctls } from '../io/sysctl.js';
 import { inspectXfrm, type XfrmPolicy } from '../io/xfrm.js';
@@ -17,7 +17,7 @@ import { Connections } from './connections.js';
 import { ControlServer, type StatusView } from './control.js';
 import { Drive } from './drive.js';
 import { IkeLogWatch } from './ike-log.js';
-import { Inside, prefixesOf } from './inside.js';
+import { Inside, showRange } from './inside.js';
 import { ipsecPolicy } from './ipsec-policy.js';
 import type { Log } from './log.js';
 import { DEFAULT_MTU, endpointConfig, ipsecSettings, linkConfig } from './protocol-config.js';
@@ -176,8 +176,14 @@ export class Gateway {
     await this.#firewall.apply({
       tun: this.#inside.name,
       accept,
-      masquerade: nat === 'auto' ? config.pool.ranges.flatMap(prefixesOf) : [],
+      routes: config.routes,
+      ...(inside === null ? {} : { inside }),
+      masquerade: nat === 'auto' ? config.pool.ranges.map(showRange) : [],
     });
+    for (const chain of accept ? await foreignDropPolicies() : []) {
+      const hint = 'an accept of ours cannot overrule it: accept UDP 500, 4500, ESP and forwarded packets there';
+      this.#o.log.warn('firewall.foreign-drop', { chain, hint });
+    }
   }
 
   async #startSidecar(): Promise<void> {

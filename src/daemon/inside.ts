@@ -1,4 +1,5 @@
 /** The inside of the gateway: the one TUN device of all sessions, our address on it and the routes of the pool. */
+import { prefixes } from '../io/prefixes.js';
 import { openTuntap, type Tuntap } from '../io/tun.js';
 import { type Ipv4Range, numberToIpv4 } from '../proto/aaa/address.js';
 
@@ -49,20 +50,11 @@ export class Inside {
 }
 
 const routesOf = (options: InsideOptions): string[] => {
-  const covered = new Set(options.ranges.flatMap(prefixesOf));
+  const covered = new Set(prefixes(options.ranges.map(showRange)));
   for (const address of options.fixed) covered.add(`${address}/32`);
   covered.delete(`${options.gateway}/32`);
   return [...covered];
 };
 
-/** The fewest prefixes that cover the range and nothing else. */
-export const prefixesOf = (range: Ipv4Range): string[] => {
-  const prefixes: string[] = [];
-  for (let at = range.first; at <= range.last; ) {
-    let size = 1;
-    while (at % (size * 2) === 0 && at + size * 2 - 1 <= range.last && size < 2 ** 32) size *= 2;
-    prefixes.push(`${numberToIpv4(at)}/${32 - Math.log2(size)}`);
-    at += size;
-  }
-  return prefixes;
-};
+/** `a.b.c.d-e.f.g.h` */
+export const showRange = (range: Ipv4Range): string => `${numberToIpv4(range.first)}-${numberToIpv4(range.last)}`;

@@ -3,6 +3,7 @@
  * have come through IPsec; nft(8) "META EXPRESSIONS" and "ROUTING EXPRESSIONS", iptables-extensions(8) "policy" first.
  */
 import { isIP } from 'node:net';
+import { prefixes } from './prefixes.js';
 
 /** All of ours is in this nft table, or in chains with this prefix. */
 export const TABLE = 'lockstep';
@@ -22,6 +23,10 @@ export interface Reachability {
   readonly accept: boolean;
   /** Client addresses to masquerade on every way out but the TUN and lo: `a.b.c.d/n`, `a.b.c.d-e.f.g.h` or IPv6 prefixes. */
   readonly masquerade: readonly string[];
+  /** What clients may reach through us, as prefixes; empty or absent: anything. */
+  readonly routes?: readonly string[];
+  /** Masquerade only what leaves here; absent: on every way out. */
+  readonly inside?: string;
 }
 
 /** L2TP in cleartext is a peer's right here, and here alone: the explicit raw listener. */
@@ -68,16 +73,19 @@ export function nftRules(rules: FirewallRules): string {
         ? ['udp dport { 500, 4500 } accept', 'meta l4proto esp accept', 'udp dport 1701 meta ipsec exists accept']
         : [],
     ),
-    ...chain(
-      'accept-forward',
-      filter('forward', '-10'),
-      accept ? [`iifname "${tun}" accept`, `oifname "${tun}" accept`] : [],
-    ),
+    ...chain('clients', filter('forward', '-10'), [
+      ...byFamily(r?.routes ?? []).map(
+        ([ip, routes]) => `iifname "${tun}" ${ip} daddr { ${routes} } ${accept ? 'accept' : 'return'}`,
+      ),
+      ...((r?.routes ?? []).length > 0 ? [`iifname "${tun}" counter drop`] : []),
+      ...(accept ? [`iifname "${tun}" accept`, `oifname "${tun}" accept`] : []),
+    ]),
     ...chain(
       'nat-out', // "masquerade" is a keyword
       'type nat hook postrouting priority 100; policy accept;',
       byFamily(r?.masquerade ?? []).map(
-        ([ip, sources]) => `${ip} saddr { ${sources} } oifname != { "${tun}", "lo" } masquerade`,
+        ([ip, sources]) =>
+          `${ip} saddr { ${sources} } oifname ${r?.inside ? `"${name(r.inside)}"` : `!= { "${tun}", "lo" }`} masquerade`,
       ),
     ),
     '}',
@@ -119,16 +127,25 @@ export function iptablesRules(rules: FirewallRules, family: 4 | 6, jumps: readon
           `-A ${CHAIN.in} -p udp --dport 4500 -j ACCEPT`,
           `-A ${CHAIN.in} -p esp -j ACCEPT`,
           `-A ${CHAIN.in} -p udp --dport 1701 -m policy --dir in --pol ipsec --proto esp -j ACCEPT`,
-          `-A ${CHAIN.forward} -i ${name(r.tun)} -j ACCEPT`,
-          `-A ${CHAIN.forward} -o ${name(r.tun)} -j ACCEPT`,
         ]
       : []),
+    ...mine(r?.routes ?? []).map(
+      (route) => `-A ${CHAIN.forward} -i ${name(r!.tun)} -d ${route} -j ${accept ? 'ACCEPT' : 'RETURN'}`,
+    ),
+    ...((r?.routes ?? []).length > 0 ? [`-A ${CHAIN.forward} -i ${name(r!.tun)} -j DROP`] : []),
+    ...(accept
+      ? [`-A ${CHAIN.forward} -i ${name(r.tun)} -j ACCEPT`, `-A ${CHAIN.forward} -o ${name(r.tun)} -j ACCEPT`]
+      : []),
   ];
-  const nat = mine(r?.masquerade ?? []).flatMap((source) => [
-    `-A ${CHAIN.nat} -s ${source} -o ${name(r!.tun)} -j RETURN`,
-    `-A ${CHAIN.nat} -s ${source} -o lo -j RETURN`,
-    `-A ${CHAIN.nat} -s ${source} -j MASQUERADE`,
-  ]);
+  const nat = mine(r?.masquerade ?? []).flatMap((source) =>
+    r?.inside
+      ? [`-A ${CHAIN.nat} -s ${source} -o ${name(r.inside)} -j MASQUERADE`]
+      : [
+          `-A ${CHAIN.nat} -s ${source} -o ${name(r!.tun)} -j RETURN`,
+          `-A ${CHAIN.nat} -s ${source} -o lo -j RETURN`,
+          `-A ${CHAIN.nat} -s ${source} -j MASQUERADE`,
+        ],
+  );
   return ['filter', 'nat']
     .map((table) => {
       const lines = table === 'filter' ? filter : nat;
@@ -178,31 +195,3 @@ function byFamily(list: readonly string[]): [ip: 'ip' | 'ip6', text: string][] {
   const text = (ip: 'ip' | 'ip6', p: string[]): [typeof ip, string][] => (p.length === 0 ? [] : [[ip, p.join(', ')]]);
   return [...text('ip', v4), ...text('ip6', v6)];
 }
-
-/** Addresses, prefixes and IPv4 ranges to prefixes. Throws on anything else: nothing unchecked reaches a rule. */
-export function prefixes(list: readonly string[]): string[] {
-  return list.flatMap((item) => {
-    const [from = '', to] = item.split('-');
-    if (to !== undefined && isIP(from) === 4 && isIP(to) === 4) return rangePrefixes(number(from), number(to));
-    const [address = '', length, ...more] = item.split('/');
-    const bits = isIP(address) === 4 ? 32 : isIP(address) === 6 && !address.includes('%') ? 128 : -1;
-    const n = length === undefined ? bits : /^\d{1,3}$/.test(length) ? Number(length) : -1;
-    if (bits < 0 || n < 0 || n > bits || more.length > 0) throw new Error(`not an address, prefix or range: ${item}`);
-    return [`${address}/${n}`];
-  });
-}
-
-/** The fewest prefixes that cover from..to exactly. */
-function rangePrefixes(from: number, to: number): string[] {
-  const out: string[] = [];
-  while (from <= to) {
-    let size = 1;
-    while (size < 2 ** 32 && from % (size * 2) === 0 && from + size * 2 - 1 <= to) size *= 2;
-    out.push(`${dotted(from)}/${32 - Math.log2(size)}`);
-    from += size;
-  }
-  return out;
-}
-
-const number = (dotted: string): number => dotted.split('.').reduce((n, octet) => n * 256 + Number(octet), 0);
-const dotted = (n: number): string => [24, 16, 8, 0].map((shift) => Math.floor(n / 2 ** shift) % 256).join('.');

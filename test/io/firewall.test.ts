@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { FirewallError, foreignDropPolicies, openFirewall } from '../../src/io/firewall.js';
-import { iptablesRemoval, iptablesRules, nftRemoval, nftRules, prefixes } from '../../src/io/firewall-rules.js';
+import { iptablesRemoval, iptablesRules, nftRemoval, nftRules } from '../../src/io/firewall-rules.js';
+import { prefixes } from '../../src/io/prefixes.js';
 import type { Ran } from '../../src/io/run.js';
 
 const reachability = { tun: 'lockstep0', accept: true, masquerade: ['10.99.0.2-10.99.0.7', '2001:db8:1::/64'] };
@@ -23,6 +24,27 @@ table inet lockstep {
 }
 `,
   );
+});
+
+t.test('routes limit what clients reach, inside limits where they are masqueraded', async (t) => {
+  const limited = { ...reachability, routes: ['10.20.0.0/24', '10.30.0.0/16'], inside: 'lan0' };
+  const nft = nftRules({ reachability: limited });
+  t.match(
+    nft,
+    /iifname "lockstep0" ip daddr \{ 10\.20\.0\.0\/24, 10\.30\.0\.0\/16 \} accept\n +iifname "lockstep0" counter drop\n +iifname/,
+  );
+  t.match(nft, /oifname "lan0" masquerade/);
+  t.match(
+    nftRules({ reachability: { ...limited, accept: false } }),
+    /daddr \{ .* \} return\n +iifname "lockstep0" counter drop\n +\}/,
+  );
+  const legacy = iptablesRules({ reachability: limited }, 4, []).split('\n');
+  const at = (line: string) => legacy.indexOf(`-A LOCKSTEP-FWD ${line}`);
+  t.ok(at('-i lockstep0 -d 10.20.0.0/24 -j ACCEPT') >= 0 && at('-i lockstep0 -d 10.30.0.0/16 -j ACCEPT') >= 0);
+  t.ok(at('-i lockstep0 -j DROP') > at('-i lockstep0 -d 10.30.0.0/16 -j ACCEPT'));
+  t.ok(at('-i lockstep0 -j DROP') < at('-i lockstep0 -j ACCEPT'), 'the drop comes first');
+  t.ok(legacy.includes('-A LOCKSTEP-NAT -s 10.99.0.2/31 -o lan0 -j MASQUERADE'));
+  t.match(iptablesRules({ reachability: limited }, 6, []), /-i lockstep0 -j DROP/, 'and nothing of IPv6');
 });
 
 t.test('nft: guard and reachability in one transaction', async (t) => {
