@@ -357,7 +357,11 @@ void frames_that_lie() {
   refused([](VnetHeader& v, Bytes&) { v.csum_start = 0xffff; });
   refused([](VnetHeader&, Bytes& p) { p[32] = 0x10; });                   // data offset 4
   refused([](VnetHeader&, Bytes& p) { p[6] = 0x20; });                    // a fragment
-  refused([](VnetHeader& v, Bytes&) { v.csum_start = 150; });             // no room for the heads
+  // Heads longer than kMaxHead.
+  refused([](VnetHeader& v, Bytes& p) {
+    v.csum_start = 150;
+    p[162] = 0x50;
+  });
   EQ(w.world.sent.size(), 0u);
 }
 
