@@ -5,10 +5,8 @@ import type { Granted } from '../../src/proto/ppp/auth.js';
 import type { AuthRequest, AuthResult, LinkConfig, LinkOut } from '../../src/proto/ppp/events.js';
 import { CLIENT_IPCP_OPTIONS, Link, type PeerConfig } from '../../src/proto/ppp/link.js';
 import { ntPasswordHash, verify, verifyChapMd5, verifyPap } from '../../src/proto/ppp/mschap.js';
-import { decodeControl } from '../../src/wire/ppp/control.js';
-import { decodeFrame, PROTOCOL, protocolName } from '../../src/wire/ppp/frame.js';
-import { ipcpOptions } from '../../src/wire/ppp/ipcp.js';
-import { lcpOptions } from '../../src/wire/ppp/lcp.js';
+
+import { describeFrame } from './ppp-text.js';
 
 /** Deterministic octets (mulberry32). */
 export function seeded(seed: number): Random {
@@ -202,23 +200,4 @@ export class Pair {
       this.#flights.push({ at: this.now + latency, order: this.#order++, to: side === 'lns' ? 'peer' : 'lns', data });
     }
   }
-}
-
-/** `LCP Configure-Request 1 <mru 1400> <magic 0x...>`. */
-export function describeFrame(data: Uint8Array): string {
-  const frame = decodeFrame(data);
-  if (!frame.ok) return `malformed (${frame.why})`;
-  const { protocol, information } = frame.value;
-  const name = protocolName(protocol);
-  if (protocol !== PROTOCOL.lcp && protocol !== PROTOCOL.ipcp) return `${name} ${information[0]} ${information[1]}`;
-  const packet = decodeControl(information, protocol === PROTOCOL.lcp ? 'lcp' : 'ncp');
-  if (!packet.ok) return `${name} malformed (${packet.why})`;
-  const p = packet.value;
-  const rest =
-    'options' in p
-      ? (protocol === PROTOCOL.lcp ? lcpOptions : ipcpOptions).show(p.options)
-      : 'protocol' in p
-        ? protocolName(p.protocol)
-        : '';
-  return [name, p.code, String(p.id), rest].filter((s) => s !== '').join(' ');
 }
