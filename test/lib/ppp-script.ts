@@ -18,9 +18,9 @@ export class Script {
   /** The last Challenge that came out. */
   challenge: { id: number; value: Uint8Array } = { id: 0, value: new Uint8Array(0) };
   lastRequest: AuthRequest | undefined;
-  readonly #store: ((r: AuthRequest) => AuthResult) | undefined;
+  readonly #store: ((r: AuthRequest) => AuthResult) | 'mute';
 
-  constructor(config: LinkConfig | PeerConfig, store: ((r: AuthRequest) => AuthResult) | undefined = decide) {
+  constructor(config: LinkConfig | PeerConfig, store: ((r: AuthRequest) => AuthResult) | 'mute' = decide) {
     this.link = new Link(config);
     this.#store = store;
   }
@@ -103,8 +103,7 @@ export class Script {
       if (out.type === 'frame') this.#remember(out.data);
       if (out.type === 'authenticate') {
         this.lastRequest = out.request;
-        if (this.#store !== undefined)
-          said.push(...this.tell({ type: 'auth-result', result: this.#store(out.request) }));
+        if (this.#store !== 'mute') said.push(...this.tell({ type: 'auth-result', result: this.#store(out.request) }));
       }
     }
     return said;
@@ -127,6 +126,7 @@ function words(out: LinkOut): string {
         .replace(/<magic 0x[0-9a-f]{8}>/g, '<magic>')
         .replace(/value=[0-9a-f]{32,}/, 'value')
         .replace(/CHAP (\w+) \d+/, 'CHAP $1')
+        .replace(/(Terminate-Request \d+) [0-9a-f]+ (?=")/, '$1 ')
         .replace(/[CS]=[0-9A-F]{32,40}/, (m) => m.slice(0, 2));
     case 'lcp-up':
       return `lcp-up mru=${out.mru}${out.acfc ? ' acfc' : ''}${out.pfc ? ' pfc' : ''}`;

@@ -66,7 +66,7 @@ const denial = ({ code, message }: Denied): GiveUp => ({
 const text = (octets: Uint8Array): string => Buffer.from(octets).toString('utf8');
 const ascii = (s: string): string => s.replace(/[^\x20-\x7e]/g, '?').slice(0, 128);
 
-type ChapPhase = 'idle' | 'challenged' | 'deciding' | 'retry' | 'granted' | 'denied';
+type ChapPhase = 'challenged' | 'deciding' | 'retry' | 'granted' | 'denied';
 type ChapResponse = { readonly id: number; readonly value: Uint8Array; readonly name: Uint8Array };
 
 class ChapAuthenticator implements Authentication {
@@ -74,7 +74,7 @@ class ChapAuthenticator implements Authentication {
   readonly #method: 'mschapv2' | 'chap-md5';
   readonly #config: AuthenticatorConfig;
   readonly #hooks: AuthenticatorHooks;
-  #phase: ChapPhase = 'idle';
+  #phase: ChapPhase = 'challenged';
   #id = 0;
   #challenge: Uint8Array = new Uint8Array(0);
   #transmissions = 0;
@@ -93,7 +93,6 @@ class ChapAuthenticator implements Authentication {
   start(now: Instant): void {
     this.#id = this.#config.random(1).at(0)!;
     this.#challenge = this.#config.random(CHALLENGE_LENGTH);
-    this.#phase = 'challenged';
     this.#sendChallenge(now);
   }
 
@@ -134,26 +133,18 @@ class ChapAuthenticator implements Authentication {
     this.#receiveResponse(packet.value);
   }
 
+  /** While the store decides, and after a refusal, nothing is said. */
   #receiveResponse(response: ChapResponse): void {
-    switch (this.#phase) {
-      case 'challenged':
-        if (response.id === this.#id) this.#evaluate(response);
-        return;
-      case 'retry': {
-        // Our Failure may be lost: the same Response again is answered with it again.
-        if (sameResponse(response, this.#response!)) this.#send(this.#reply);
-        // RFC 2759 §6 does not say which Identifier the new Response has: the Failure's, or one more, as Windows has it.
-        else if (response.id === this.#id || response.id === ((this.#id + 1) & 0xff)) this.#evaluate(response);
-        return;
-      }
-      case 'granted':
-        // RFC 1994 §4.1: the current Identifier MUST get the same reply code again; §4.2: our Success may be lost.
-        if (response.id === this.#response!.id) this.#send(this.#reply);
-        return;
-      case 'idle':
-      case 'deciding': // the answer is on its way
-      case 'denied':
-        return;
+    if (this.#phase === 'challenged') {
+      if (response.id === this.#id) this.#evaluate(response);
+    } else if (this.#phase === 'retry') {
+      // Our Failure may be lost: the same Response again is answered with it again.
+      if (sameResponse(response, this.#response!)) this.#send(this.#reply);
+      // RFC 2759 §6 does not say which Identifier the new Response has: take the Failure's, or one more.
+      else if (response.id === this.#id || response.id === ((this.#id + 1) & 0xff)) this.#evaluate(response);
+    } else if (this.#phase === 'granted' && response.id === this.#response!.id) {
+      // RFC 1994 §4.1: the current Identifier MUST get the same reply code again; §4.2: our Success may be lost.
+      this.#send(this.#reply);
     }
   }
 
@@ -252,16 +243,15 @@ const sameResponse = (a: ChapResponse, b: ChapResponse): boolean =>
 class PapAuthenticator implements Authentication {
   readonly protocol = PROTOCOL.pap;
   readonly #hooks: AuthenticatorHooks;
-  #phase: 'idle' | 'waiting' | 'deciding' | 'granted' | 'denied' = 'idle';
+  #phase: 'waiting' | 'deciding' | 'granted' | 'denied' = 'waiting';
   #id = 0;
 
   constructor(hooks: AuthenticatorHooks) {
     this.#hooks = hooks;
   }
 
-  start(_now: Instant): void {
-    this.#phase = 'waiting';
-  }
+  /** RFC 1334 §2.2: the peer speaks first. */
+  start(_now: Instant): void {}
 
   waitingFor(): string {
     return this.#phase === 'deciding'

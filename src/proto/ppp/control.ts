@@ -12,7 +12,6 @@ import {
 } from '../../wire/ppp/control.js';
 import { protocolName } from '../../wire/ppp/frame.js';
 import type { OptionCodec, OptionTable, RawOption } from '../../wire/ppp/options.js';
-import { never } from '../../wire/result.js';
 import type { Instant } from '../machine.js';
 import { type Action, Automaton, type State } from './automaton.js';
 import { type GiveUp, Negotiation, type Policy, type Reply, sameOptions } from './negotiation.js';
@@ -25,7 +24,7 @@ export interface ControlHooks {
   up(now: Instant): void;
   /** tld: it no longer is. */
   down(now: Instant): void;
-  /** tlf: nothing more will happen unless someone opens it again. */
+  /** tlf: nothing more will happen. */
   finished(now: Instant): void;
   /** The option dialogue cannot succeed. */
   giveUp(now: Instant, why: GiveUp): void;
@@ -34,25 +33,28 @@ export interface ControlHooks {
   /** The peer does not know this code of ours. */
   codeRejected(code: number): void;
   /** A Configure-Ack is about to leave (the automaton may be open for the peer once it arrives). */
-  acknowledging(): void;
+  acknowledging?(): void;
   /** May another reject be sent? False when the peer asked for too many. */
   mayAnswer(now: Instant): boolean;
   /** RFC 1661 §5.6, §5.7: copies in rejects are cut to the peer's MRU. */
   peerMru(): number;
 }
 
-/** Takes what only LCP has: codes 8 to 13, after the automaton saw them. */
-export type LcpOnly = (now: Instant, packet: LcpOnlyPacket) => void;
+/** What only LCP has. */
+export interface LcpOnly {
+  /** Codes 8 to 13, after the automaton saw them. */
+  receive(now: Instant, packet: LcpOnlyPacket): void;
+  /** Magic-Number in our Echo packets. */
+  magic(): number;
+}
 
 export interface ControlSpec<T extends OptionTable> {
   readonly protocol: number;
   readonly codec: OptionCodec<T>;
   readonly policy: Policy<T>;
   readonly hooks: ControlHooks;
-  /** Present makes it LCP: codes 8 to 13 are known and handed here, except Echo-Request's reply (`ser`). */
-  readonly lcpOnly?: LcpOnly;
-  /** Magic-Number in Echo packets of ours. */
-  readonly magic?: () => number;
+  /** Present makes it LCP. */
+  readonly lcp?: LcpOnly;
 }
 
 export class ControlProtocol<T extends OptionTable> {
@@ -71,7 +73,7 @@ export class ControlProtocol<T extends OptionTable> {
     this.#spec = spec;
     this.negotiation = new Negotiation(spec.codec, spec.policy);
     this.#automaton = new Automaton({
-      act: (now, action) => this.#act(now, action),
+      act: (now, action) => this.#actions[action](now),
       illegal: (event, state) => this.#note('ppp.illegal-event', { event, state }),
     });
   }
@@ -128,7 +130,7 @@ export class ControlProtocol<T extends OptionTable> {
   /** A frame's information field. False when it was malformed or not to be acted upon. */
   receive(now: Instant, bytes: Uint8Array): boolean {
     if (this.state === 'Initial' || this.state === 'Starting') return false;
-    const decoded = decodeControl(bytes, this.#spec.lcpOnly === undefined ? 'ncp' : 'lcp');
+    const decoded = decodeControl(bytes, this.#spec.lcp === undefined ? 'ncp' : 'lcp');
     if (!decoded.ok) {
       this.#note('ppp.malformed', { at: decoded.at, ref: decoded.ref, why: decoded.why });
       return false;
@@ -172,7 +174,7 @@ export class ControlProtocol<T extends OptionTable> {
         // §5.7: received in any state but Opened, silently discarded.
         if (!this.opened) return false;
         this.#automaton.event(now, 'RXJ+');
-        this.#spec.lcpOnly?.(now, packet);
+        this.#spec.lcp?.receive(now, packet);
         return true;
       case 'Echo-Request':
       case 'Echo-Reply':
@@ -180,10 +182,8 @@ export class ControlProtocol<T extends OptionTable> {
       case 'Identification':
       case 'Time-Remaining':
         this.#automaton.event(now, 'RXR');
-        this.#spec.lcpOnly?.(now, packet);
+        this.#spec.lcp?.receive(now, packet);
         return true;
-      default:
-        return never(packet);
     }
   }
 
@@ -224,44 +224,21 @@ export class ControlProtocol<T extends OptionTable> {
     this.negotiation.reset();
   }
 
-  #act(now: Instant, action: Exclude<Action, 'irc' | 'zrc'>): void {
-    const { hooks } = this.#spec;
-    switch (action) {
-      case 'tlu':
-        hooks.up(now);
-        return;
-      case 'tld':
-        hooks.down(now);
-        return;
-      case 'tls':
-        return; // The link's user brings the lower layer up, not we.
-      case 'tlf':
-        hooks.finished(now);
-        return;
-      case 'scr':
-        this.#sendConfigureRequest();
-        return;
-      case 'sca':
-      case 'scn':
-        this.#sendReply();
-        return;
-      case 'str':
-        this.send({ code: 'Terminate-Request', id: this.nextId(), data: this.#closeData });
-        return;
-      case 'sta':
-        // §5.5: the Identifier is the one of the Terminate-Request.
-        this.send({ code: 'Terminate-Ack', id: this.#cause?.id ?? this.nextId(), data: new Uint8Array(0) });
-        return;
-      case 'scj':
-        this.#sendCodeReject(now);
-        return;
-      case 'ser':
-        this.#sendEchoReply();
-        return;
-      default:
-        never(action);
-    }
-  }
+  /** RFC 1661 §4.4. */
+  readonly #actions: Record<Exclude<Action, 'irc' | 'zrc'>, (now: Instant) => void> = {
+    tlu: (now) => this.#spec.hooks.up(now),
+    tld: (now) => this.#spec.hooks.down(now),
+    tls: () => {}, // the link's user brings the lower layer up, not we
+    tlf: (now) => this.#spec.hooks.finished(now),
+    scr: () => this.#sendConfigureRequest(),
+    sca: () => this.#sendReply(),
+    scn: () => this.#sendReply(),
+    str: () => this.send({ code: 'Terminate-Request', id: this.nextId(), data: this.#closeData }),
+    // §5.5: the Identifier is the one of the packet that is answered.
+    sta: () => this.send({ code: 'Terminate-Ack', id: this.#cause!.id, data: new Uint8Array(0) }),
+    scj: (now) => this.#sendCodeReject(now),
+    ser: () => this.#sendEchoReply(),
+  };
 
   #sendConfigureRequest(): void {
     const options = this.negotiation.request();
@@ -276,7 +253,7 @@ export class ControlProtocol<T extends OptionTable> {
 
   #sendReply(): void {
     const { code, options } = this.#reply!;
-    if (code === 'Configure-Ack') this.#spec.hooks.acknowledging();
+    if (code === 'Configure-Ack') this.#spec.hooks.acknowledging?.();
     this.send({ code, id: this.#cause!.id, options });
   }
 
@@ -290,8 +267,8 @@ export class ControlProtocol<T extends OptionTable> {
   #sendEchoReply(): void {
     const cause = this.#cause!;
     if (cause.code !== 'Echo-Request') return;
-    const magic = this.#spec.magic?.() ?? 0;
-    this.send({ code: 'Echo-Reply', id: cause.id, magic, data: cause.data });
+    // Only LCP decodes Echo-Requests.
+    this.send({ code: 'Echo-Reply', id: cause.id, magic: this.#spec.lcp!.magic(), data: cause.data });
   }
 
   #note(event: string, fields: Record<string, unknown>): void {

@@ -171,8 +171,7 @@ export class Lcp extends ControlProtocol<typeof LCP> {
       codec: lcpOptions,
       policy,
       hooks,
-      lcpOnly: (now, packet) => this.#lcpOnly(now, packet),
-      magic: () => this.#magic(),
+      lcp: { receive: (now, packet) => this.#lcpOnly(now, packet), magic: () => this.#magic() },
     });
     this.#config = config;
     this.#hooks = hooks;
@@ -209,10 +208,9 @@ export class Lcp extends ControlProtocol<typeof LCP> {
     this.#echoAt = undefined;
   }
 
+  /** Echo-Requests go out in Opened only, and only there the Restart timer rests. */
   override nextTimeout(): Instant | undefined {
-    const restart = super.nextTimeout();
-    if (restart === undefined || (this.#echoAt !== undefined && this.#echoAt < restart)) return this.#echoAt;
-    return restart;
+    return this.#echoAt ?? super.nextTimeout();
   }
 
   override handleTimeout(now: Instant): void {

@@ -2,7 +2,7 @@
  * A PPP link: the phase diagram of RFC 1661 §3.2 over LCP, one authentication and IPCP. It decides which protocol may
  * speak when, and is the one place from which a link goes down.
  */
-import { decodeTerminateReason, LAST_NCP_CODE } from '../../wire/ppp/control.js';
+import { LAST_NCP_CODE } from '../../wire/ppp/control.js';
 import { decodeFrame, encodeFrame, PROTOCOL, protocolName } from '../../wire/ppp/frame.js';
 import { type IpcpOption, UNSPECIFIED } from '../../wire/ppp/ipcp.js';
 import type { LcpOption } from '../../wire/ppp/lcp.js';
@@ -11,6 +11,16 @@ import { after, type Instant, type Machine, Outbox, type Random } from '../machi
 import { type Authentication, authenticator, type Granted } from './auth.js';
 import { peerAuthentication } from './auth-peer.js';
 import type { ControlHooks } from './control.js';
+import {
+  authTimedOut,
+  type Ending,
+  endedByPeer,
+  NO_ADDRESS,
+  NOT_CONVERGED,
+  SILENT,
+  terminateData,
+  VANISHED,
+} from './ending.js';
 import type { AuthMethod, LinkConfig, LinkIn, LinkOut } from './events.js';
 import { askingIpcp, assigningIpcp, type Ipcp } from './ipcp.js';
 import { isEchoRequest, Lcp, type LcpConfig, methodOf } from './lcp.js';
@@ -42,8 +52,6 @@ export const CLIENT_IPCP_OPTIONS: readonly IpcpOption[] = (['address', 'dns1', '
 
 /** RFC 1661 §3.2. `Dead` covers before the first lower-up; `Over` is after `down`: the machine is spent. */
 export type Phase = 'Dead' | 'Establish' | 'Authenticate' | 'Network' | 'Terminate' | 'Over';
-
-type Ending = Omit<Extract<LinkOut, { type: 'down' }>, 'type'>;
 
 /** So many in each period, then none until the next. */
 class Allowance {
@@ -88,12 +96,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
       down: (now) => this.#lcpDown(now),
       finished: () => this.#lcpFinished(),
       protocolRejected: (now, protocol) => this.#protocolRejected(now, protocol),
-      silent: (now) =>
-        this.#finish(now, {
-          by: 'timeout',
-          reason: 'the peer no longer answers LCP Echo-Requests',
-          hint: 'the client vanished without a goodbye: network change, sleep, or a NAT mapping that expired',
-        }),
+      silent: (now) => this.#finish(now, VANISHED),
     });
   }
 
@@ -115,7 +118,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
     if (this.#phase === 'Over') return;
     if (this.#setupAt !== undefined && now >= this.#setupAt) {
       this.#setupAt = undefined;
-      this.#finish(now, { by: 'timeout', ...this.#setupHint() });
+      this.#finish(now, this.#tooSlow());
     }
     this.#lcp.handleTimeout(now);
     this.#auth?.handleTimeout(now);
@@ -143,6 +146,8 @@ export class Link implements Machine<LinkIn, LinkOut> {
       case 'close':
         this.#finish(now, { by: 'local', reason: input.reason });
         return;
+      // Exhaustiveness: the compiler proves that nothing gets here.
+      /* v8 ignore next 2 */
       default:
         never(input);
     }
@@ -203,8 +208,8 @@ export class Link implements Machine<LinkIn, LinkOut> {
     this.#auth = this.#authentication(this.#config);
     if (this.#auth !== undefined) this.#auth.start(now);
     else if ('role' in this.#config) this.#startNetwork(now);
-    // Not reachable while LCP's policy never drops the option; authentication must not depend on that.
-    /* v8 ignore next */ else this.#finish(now, { by: 'auth', reason: 'no authentication was negotiated' });
+    // LCP's policy never drops the option it starts with; an empty list of methods must not open the door either.
+    else this.#finish(now, { by: 'auth', reason: 'no authentication was negotiated' });
   }
 
   #authentication(config: LinkConfig | PeerConfig): Authentication | undefined {
@@ -218,7 +223,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
     }
     const agreed = this.#lcp.negotiation.own('auth');
     const method = agreed === undefined ? undefined : methodOf(agreed);
-    /* v8 ignore next */ if (method === undefined) return undefined;
+    if (method === undefined) return undefined;
     return authenticator(method, config, {
       send,
       failed,
@@ -237,7 +242,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
       ...this.#controlHooks(),
       up: () => this.#ipcpUp(),
       down: () => this.#closeIp(),
-      finished: (at) => this.#ipcpFinished(at),
+      finished: (at) => this.#finish(at, NO_ADDRESS),
       acknowledging: () => this.#openIp(),
     };
     this.#ipcp =
@@ -250,6 +255,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
 
   #ipcpUp(): void {
     this.#setupAt = undefined;
+    this.#peerEnding = undefined;
     const user = 'role' in this.#config ? this.#config.user : this.#granted!.user;
     this.#out.push({ type: 'up', user, address: this.#address() });
     if ('role' in this.#config) {
@@ -295,17 +301,6 @@ export class Link implements Machine<LinkIn, LinkOut> {
     this.#armSetup(now);
   }
 
-  #ipcpFinished(now: Instant): void {
-    this.#finish(
-      now,
-      this.#peerEnding ?? {
-        by: 'timeout',
-        reason: 'IPCP did not open',
-        hint: 'the client never agreed on an IP address (Windows shows error 720)',
-      },
-    );
-  }
-
   #protocolRejected(now: Instant, protocol: number): void {
     const name = protocolName(protocol);
     const reason = `the peer rejects ${name}`;
@@ -321,7 +316,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
 
   /** The one way down: LCP Terminate, then `down` when it is acknowledged or its two requests timed out. */
   #finish(now: Instant, ending: Ending): void {
-    this.#ending ??= ending;
+    this.#ending ??= this.#peerEnding ?? ending;
     if (this.#phase === 'Dead') {
       this.#over(this.#ending);
       return;
@@ -331,12 +326,11 @@ export class Link implements Machine<LinkIn, LinkOut> {
     this.#setupAt = undefined;
     this.#auth = undefined;
     // RFC 1661 §3.7: closing LCP is enough; the NCPs need not be told. tld takes them down.
-    this.#lcp.close(now, Buffer.from(this.#ending.reason.replace(/[^\x20-\x7e]/g, '?').slice(0, 64), 'latin1'));
+    this.#lcp.close(now, terminateData(this.#ending.reason));
   }
 
   #lcpFinished(): void {
-    const silent = { by: 'timeout' as const, ...this.#setupHint() };
-    this.#over(this.#ending ?? this.#peerEnding ?? silent);
+    this.#over(this.#ending ?? this.#peerEnding ?? this.#tooSlow());
   }
 
   #over(ending: Ending): void {
@@ -353,42 +347,23 @@ export class Link implements Machine<LinkIn, LinkOut> {
     this.#setupAt = after(now, this.#config.setupTimeoutMs);
   }
 
-  #setupHint(): { reason: string; hint: string } {
-    if (!this.#heard) {
-      return {
-        reason: 'the peer never answered LCP',
-        hint: 'peer never answered LCP: check the ESP/UDP 4500 path or MTU',
-      };
-    }
-    switch (this.#phase) {
-      case 'Authenticate':
-        return { reason: 'authentication was not finished in time', hint: this.#auth?.waitingFor() ?? '' };
-      case 'Network':
-        return { reason: 'IPCP did not open in time', hint: 'the client never agreed on an IP address' };
-      default:
-        return {
-          reason: 'LCP did not converge',
-          hint: 'the client answers LCP but never agrees: packets lost one way, or options it insists on',
-        };
-    }
+  /** What was being waited for when time or tries ran out. */
+  #tooSlow(): Ending {
+    if (!this.#heard) return SILENT;
+    if (this.#auth !== undefined && this.#phase === 'Authenticate') return authTimedOut(this.#auth.waitingFor());
+    return this.#phase === 'Network' ? NO_ADDRESS : NOT_CONVERGED;
   }
 
-  /** RFC 1661 §5.5. The `down` that follows comes from the automaton, after its pause. */
-  #terminatedByPeer(data: Uint8Array): void {
-    this.#peerEnding = { by: 'peer', ...describeTermination(data) };
-  }
-
-  #controlHooks(): ControlHooks {
+  /** What LCP and the NCPs have in common. */
+  #controlHooks(): Omit<ControlHooks, 'up' | 'down' | 'finished'> {
     return {
       send: (protocol, packet) => this.#send(protocol, packet),
       note: (event, fields) => this.#note(event, fields),
-      up: () => {},
-      down: () => {},
-      finished: () => {},
       giveUp: (now, why) => this.#finish(now, why),
-      terminated: (data) => this.#terminatedByPeer(data),
+      terminated: (data) => {
+        this.#peerEnding = endedByPeer(data);
+      },
       codeRejected: (code) => this.#codeRejected(code),
-      acknowledging: () => {},
       mayAnswer: (now) => this.#answers.take(now),
       peerMru: () => this.#lcp.negotiation.accepted('mru') ?? DEFAULT_MRU,
     };
@@ -420,24 +395,3 @@ const lcpConfig = (config: LinkConfig | PeerConfig): LcpConfig => ({
     ? { demand: [], submit: config.auth, options: config.lcpOptions }
     : { demand: config.auth, submit: [], options: [] }),
 });
-
-const WINDOWS_ERRORS = new Map<number, string>([
-  [0, 'disconnected by the user'],
-  [720, 'no control protocols in common (error 720)'],
-  [732, 'PPP did not converge (error 732)'],
-  [734, 'the link was terminated (error 734)'],
-  [738, 'no address was assigned (error 738)'],
-  [741, 'the client insists on encryption that is not offered (error 741)'],
-  [742, 'the client insists on MPPE encryption (error 742)'],
-]);
-
-/** The data of a Terminate-Request in words. */
-function describeTermination(data: Uint8Array): { reason: string; hint?: string } {
-  const { text, windowsError } = decodeTerminateReason(data);
-  if (windowsError !== undefined) {
-    const reason = WINDOWS_ERRORS.get(windowsError) ?? `Windows error ${windowsError}`;
-    const mppe = windowsError === 741 || windowsError === 742;
-    return mppe ? { reason, hint: 'set "Data encryption" to optional in the client\'s profile' } : { reason };
-  }
-  return { reason: text === undefined ? 'the peer hung up' : `the peer hung up: ${text}` };
-}

@@ -56,7 +56,8 @@ export function decodeOptions(data: Uint8Array): Decoded<RawOption[]> {
     if (r.overrun || length < HEADER || length - HEADER > r.left) {
       return malformed(at, 'RFC 1661 §6', 'Configuration Option Length');
     }
-    options.push({ type, data: r.bytes(length - HEADER) });
+    // A copy: what was negotiated outlives the datagram it came in.
+    options.push({ type, data: r.bytes(length - HEADER).slice() });
   }
   return ok(options);
 }

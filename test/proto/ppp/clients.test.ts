@@ -51,7 +51,7 @@ t.test(
       'up alice 10.64.0.7',
     ]);
     t.same(s.hear('c021 050a 0010 6f3d17a2 003ccd74 00000000'), ['ip-close', 'LCP Terminate-Ack 10']);
-    t.same(s.wait(3000), ['down peer: disconnected by the user']);
+    t.same(s.wait(3000), ['down peer: the client disconnected']);
   },
 );
 

@@ -1,4 +1,8 @@
 import t from 'tap';
+import { decodeControl } from '../../../src/wire/ppp/control.js';
+import { decodeFrame } from '../../../src/wire/ppp/frame.js';
+import { ipcpOptions } from '../../../src/wire/ppp/ipcp.js';
+import { lcpOptions } from '../../../src/wire/ppp/lcp.js';
 import { toHex } from '../../../src/wire/reader.js';
 import { describeFrame, reencode } from '../../lib/ppp-text.js';
 import { vectors } from '../../lib/ppp-vectors.js';
@@ -32,3 +36,21 @@ t.test(
     t.ok(looked > 3000);
   },
 );
+
+t.test('one table both ways: each golden option is encoded from its value', async (t) => {
+  let values = 0;
+  for (const v of vectors('ppp-options.txt')) {
+    const frame = decodeFrame(v.bytes);
+    const packet = frame.ok ? decodeControl(frame.value.information, 'lcp') : frame;
+    if (!packet.ok || !('options' in packet.value)) continue;
+    const codec = v.match.startsWith('LCP') ? lcpOptions : ipcpOptions;
+    for (const raw of packet.value.options) {
+      const meaning = codec.decode(raw);
+      if (meaning.kind !== 'value') continue;
+      const again = codec.encode(meaning as never);
+      t.same([again.type, toHex(again.data)], [raw.type, toHex(raw.data)], `${v.file}:${v.line}`);
+      values += 1;
+    }
+  }
+  t.ok(values >= 40, `${values} options`);
+});
