@@ -16,7 +16,7 @@ scenarios() { for c in "$LAB_DIR"/*/check; do basename "$(dirname "$c")"; done; 
 fast() { for s in $(scenarios); do [ -e "$LAB_DIR/$s/slow" ] || echo "$s"; done; }
 title() { sed -n '1s/^# *//p' "$LAB_DIR/$1/README.md"; }
 
-chosen=() repeat=1 jobs=2 all='' keep=''
+chosen=() repeat=1 jobs=2 all=''
 while [ $# -gt 0 ]; do
   case $1 in
     --list) for s in $(scenarios); do printf '%-22s %s\n' "$s" "$(title "$s")"; done; exit ;;
@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
     --fast) mapfile -t chosen < <(fast) ;;
     --repeat) repeat=${2:-}; shift ;;
     --jobs) jobs=${2:-}; shift ;;
-    --keep) keep=yes ;;
+    --keep) export LAB_KEEP=yes ;;
     -*) usage ;;
     *) [ -f "$LAB_DIR/$1/check" ] || { echo "lab: no scenario '$1' (npm run lab -- --list)" >&2; exit 2; }; chosen+=("$1") ;;
   esac
@@ -46,7 +46,6 @@ run() {
   child=$!
   wait "$child" || status=$?
   [ "$status" = 0 ] || [ -s "$out/failed" ] || echo "no verdict (status $status): $(tail -1 "$out/log")" > "$out/failed"
-  [ -n "$keep" ] || [ "$status" != 0 ] || rm -rf "$out/logs"
   if [ "$status" = 0 ]; then
     echo "pass $((SECONDS - began))" > "$out/result"
     printf 'ok    %-22s %3d s, %s checks%s\n' "$scenario" $((SECONDS - began)) "$(cat "$out/checks")" "$(notes "$out" ' · ')"

@@ -14,8 +14,8 @@ done
 finish() {
   local status=$?
   trap - EXIT TERM
-  if [ "$status" != 0 ]; then
-    [ -n "$FAILED" ] || failed "the script ended with status $status"
+  [ "$status" = 0 ] || [ -n "$FAILED" ] || failed "the script ended with status $status"
+  if [ "$status" != 0 ] || [ -n "${LAB_KEEP:-}" ]; then
     mkdir -p "$LAB_OUT/logs"
     on gw ip -s xfrm state > "$RUN/gw/xfrm-state.txt" 2>&1
     on gw ip xfrm policy > "$RUN/gw/xfrm-policy.txt" 2>&1
