@@ -8,7 +8,7 @@ start_gateway() {
   ip netns exec gw node "$REPO/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
   GATEWAY=$!
   wait_for 90 gateway_settled
-  gateway_said gateway.ready || fail "gw: lockstepd is not ready: $(gateway_last)"
+  gateway_said gateway.ready > /dev/null || fail "gw: lockstepd is not ready: $(gateway_last)"
   same 'gw: lockstepd answers on its control socket' "$(lockstep status --json | jq -r .state)" listening
 }
 gateway_settled() { gateway_said gateway.ready || ! kill -0 "$GATEWAY"; }
