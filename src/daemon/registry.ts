@@ -25,6 +25,8 @@ export interface Session {
   mtu: number;
   user?: string;
   address?: string;
+  /** Counts `authenticate`s: a verdict of an older one is void. */
+  authAttempt?: number;
   /** Monotonic ms of IPCP up. */
   upAt?: number;
   /** Wall clock of IPCP up, ISO 8601, for people. */
@@ -75,10 +77,7 @@ export class Registry {
   removeSession(session: Session): void {
     this.#sessions.delete(key(session.ids.tunnelId, session.ids.sessionId));
     session.tunnel.sessions.delete(session.ids.sessionId);
-    if (session.user !== undefined) remove(this.#byUser, session.user, session);
-    if (session.address !== undefined && this.#byAddress.get(session.address) === session) {
-      this.#byAddress.delete(session.address);
-    }
+    this.#unindex(session);
   }
 
   session(tunnelId: number, sessionId: number): Session | undefined {
@@ -103,6 +102,20 @@ export class Registry {
     session.address = address;
     add(this.#byUser, user, session);
     this.#byAddress.set(address, session);
+  }
+
+  /** The peer authenticates anew on the same session. */
+  unidentify(session: Session): void {
+    this.#unindex(session);
+    delete session.user;
+    delete session.address;
+  }
+
+  #unindex(session: Session): void {
+    if (session.user !== undefined) remove(this.#byUser, session.user, session);
+    if (session.address !== undefined && this.#byAddress.get(session.address) === session) {
+      this.#byAddress.delete(session.address);
+    }
   }
 
   sessionsOfUser(user: string): readonly Session[] {

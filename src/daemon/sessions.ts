@@ -133,6 +133,10 @@ export class Sessions {
   #authenticate(session: Session, request: (LinkOut & { type: 'authenticate' })['request']): void {
     const { aaa, log, registry } = this.#o;
     const { tunnelId, sessionId } = session.ids;
+    // LCP was negotiated anew (RFC 1661 §4.3): who the peer was counts no more, and neither does a verdict still on its way.
+    const attempt = (session.authAttempt ?? 0) + 1;
+    session.authAttempt = attempt;
+    this.#forgetUser(session);
     const context = {
       remote: session.tunnel.path.remote,
       tunnelId,
@@ -141,7 +145,7 @@ export class Sessions {
     };
     aaa.authenticate(request, context).then(
       ({ result, cause }) => {
-        if (registry.session(tunnelId, sessionId) !== session) {
+        if (registry.session(tunnelId, sessionId) !== session || session.authAttempt !== attempt) {
           if (result.ok) aaa.release(result.address);
           return;
         }
@@ -225,6 +229,13 @@ export class Sessions {
   #hangUp(session: Session, result: number): void {
     if (this.#o.registry.session(session.ids.tunnelId, session.ids.sessionId) !== session) return;
     this.#o.call.close(session, session.endReason === undefined ? { result } : { result, message: session.endReason });
+  }
+
+  #forgetUser(session: Session): void {
+    if (session.address === undefined) return;
+    this.#o.aaa.release(session.address);
+    this.#o.registry.unidentify(session);
+    for (const cancel of session.cancelTimers.splice(0)) cancel();
   }
 
   /** The one place where a session's things are given back. */
