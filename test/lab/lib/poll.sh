@@ -24,6 +24,9 @@ eventually() {
   wait_for "$limit" "$@" || fail "$text: not within $limit s (${*})"
   passed "$text"
 }
-# same TEXT GOT WANTED
-same() { [ "$2" = "$3" ] || fail "$1: got '$2', wanted '$3'"; passed "$1"; }
+# same TEXT GOT WANTED: shows the value, too, unless it is long (a checksum).
+same() {
+  [ "$2" = "$3" ] || fail "$1: got '$2', wanted '$3'"
+  if [ ${#2} -le 24 ]; then passed "$1: ${2:-none}"; else passed "$1"; fi
+}
 not() { ! "$@"; }

@@ -29,13 +29,13 @@ transfers() {
   want=$(stream_sum "$stream")
   serve corp "$stream" "$port"
   began=$(date +%s%N)
-  same "$host: $megabytes MB down, checksum" "$(download "$host" "$stream" "$port")" "$want"
+  same "$host: $megabytes MB down, checksums match" "$(download "$host" "$stream" "$port")" "$want"
   note "$host down $(rate "$megabytes" "$began")"
   sink corp "$host" $((port + 1))
   began=$(date +%s%N)
   upload "$host" "$stream" $((port + 1)) || fail "$host: the upload broke off"
   wait_for 30 test -f "$RUN/corp/$host.sum" || fail "$host: corp never saw the end of the upload"
   note "$host up $(rate "$megabytes" "$began")"
-  same "$host: $megabytes MB up, checksum" "$(cat "$RUN/corp/$host.sum")" "$want"
+  same "$host: $megabytes MB up, checksums match" "$(cat "$RUN/corp/$host.sum")" "$want"
 }
 rate() { awk -v mb="$1" -v a="$2" -v b="$(date +%s%N)" 'BEGIN { printf "%.0f Mbit/s", mb * 8e9 / (b - a) }'; }
