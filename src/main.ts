@@ -75,7 +75,9 @@ const run = async (config: Config, users: UserStore, listen: readonly string[], 
     gateway = new Gateway({ config, users, listen, version, log, onFatal: fatal('dataplane.failed') });
     await gateway.start();
   } catch (error) {
-    log.error('gateway.failed', { error });
+    // One sentence for the operator; where it happened is for whoever debugs.
+    log.error('gateway.failed', { problem: error instanceof Error ? error.message : String(error) });
+    log.debug('gateway.failed-at', { error });
     leave('start failed', EXIT.failure);
   }
 };

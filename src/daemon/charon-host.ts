@@ -3,7 +3,7 @@
  * left: marks begin at 1 again in a new charon, and an old SA's packets would be attributed to a new client.
  */
 import { type CharonExit, CharonProcess } from '../io/charon-process.js';
-import { claimXfrm, describe, inspectXfrm, removeOwn, type XfrmOptions } from '../io/xfrm.js';
+import { claimXfrm, describe, inspectXfrm, probeEsp, removeOwn, type XfrmOptions } from '../io/xfrm.js';
 import type { Log } from './log.js';
 import type { CharonHost } from './sidecar.js';
 
@@ -40,6 +40,7 @@ export class SpawnedCharon implements CharonHost {
 
   async start(): Promise<void> {
     const { xfrm, listen } = this.#o;
+    await probeEsp();
     await this.#removeStale();
     await this.#refuseForeign();
     await claimXfrm(listen, xfrm);

@@ -1,4 +1,5 @@
 /** The gateway as a whole: what starts after what, and what stops before what. */
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CharonMonitor } from '../io/charon.js';
 import { MonotonicClock } from '../io/clock.js';
@@ -108,6 +109,8 @@ export class Gateway {
     const { config, version, log } = this.#o;
     for (const { event, hint } of configWarnings(config)) log.warn(event, { hint });
     try {
+      mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
+      mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
       this.#control = await ControlServer.open(config.control.socket, {
         status: () => this.#status(),
         sessions: () => sessionViews(this.#connections.registry, this.#dataplane, (mark) => this.#sas.lookup(mark)),

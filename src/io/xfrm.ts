@@ -69,6 +69,24 @@ export async function claimXfrm(listen: readonly string[], options: XfrmOptions)
   await rename(`${options.record}.new`, options.record);
 }
 
+/** An SA on loopback that nothing uses, with the cipher and digest every client can do; its keys are no secrets. */
+const PROBE = 'src 127.0.0.1 dst 127.0.0.1 proto esp spi 0x1701';
+const PROBE_ALGORITHMS = [
+  ...['mode', 'transport'],
+  ...['auth-trunc', 'hmac(sha1)', `0x${'01'.repeat(20)}`, '96'],
+  ...['enc', 'cbc(aes)', `0x${'02'.repeat(16)}`],
+];
+
+/** Whether this kernel can do ESP: installs an SA and removes it. Rejects with XfrmError that says what is missing. */
+export async function probeEsp(run: Run = runTool): Promise<void> {
+  const { status, stderr } = await run('ip', ['xfrm', 'state', 'add', ...PROBE.split(' '), ...PROBE_ALGORITHMS]);
+  await run('ip', ['xfrm', 'state', 'delete', ...PROBE.split(' ')]);
+  if (status !== 0 && !/File exists/.test(stderr))
+    throw new XfrmError(
+      `this kernel has no ESP (ip xfrm: ${stderr.split('\n')[0]?.replace(/^(RTNETLINK answers|Error): |\.$/g, '')}): it needs esp4, esp6, xfrm_user, cbc, hmac and sha1, or run lockstepd elsewhere`,
+    );
+}
+
 /** Rejects with XfrmError when the kernel cannot be asked. */
 export async function inspectXfrm(options: XfrmOptions): Promise<XfrmInventory> {
   const { run = runTool } = options;
