@@ -1,0 +1,54 @@
+// npm run bench -- [NAME...] [--write]: runs benches (all without a NAME), prints their figures; --write appends them to bench/results.md.
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
+import { cpus, release } from 'node:os';
+import { parseArgs } from 'node:util';
+import { codec } from './codec.js';
+import { type Bench, consumed, ROUNDS, type Row } from './measure.js';
+import { setupRate } from './setup-rate.js';
+
+const BENCHES: Readonly<Record<string, Bench>> = { codec, 'setup-rate': setupRate };
+const RESULTS = new URL('../../bench/results.md', import.meta.url);
+const HEAD = `# Bench results
+
+Appended by \`npm run bench -- --write\`. Figures are the median of ${ROUNDS} rounds with the lowest and the highest; the limit was
+measured in the same run, in turns with the figure. Compare ratios, not figures, between machines.
+`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { write: { type: 'boolean', default: false } },
+});
+const names = positionals.length > 0 ? positionals : Object.keys(BENCHES);
+const unknown = names.find((name) => !Object.hasOwn(BENCHES, name));
+if (unknown !== undefined) {
+  console.error(`bench: no bench '${unknown}', there are: ${Object.keys(BENCHES).join(', ')}`);
+  process.exit(2);
+}
+
+const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
+const changed =
+  git('status', '--porcelain', '-uno', '--', ':!bench/results.md') === '' ? '' : ' with uncommitted changes';
+const date = new Date().toISOString().slice(0, 16).replace('T', ' ');
+const machine = `${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}`;
+
+const table = (rows: readonly Row[]): string =>
+  ['| what | median (lowest-highest) | limit of the same run | ratio |', '|---|---|---|---|']
+    .concat(rows.map((r) => `| ${r.what} | ${r.figure} | ${r.limit} | ${r.ratio} |`))
+    .join('\n');
+
+for (const name of names) {
+  const text = `
+## ${name}, ${date} UTC
+
+Commit ${git('rev-parse', '--short', 'HEAD')}${changed}; ${machine}.
+
+${table(await BENCHES[name]!())}
+`;
+  console.log(text);
+  if (!values.write) continue;
+  if (!existsSync(RESULTS)) writeFileSync(RESULTS, HEAD);
+  appendFileSync(RESULTS, text);
+}
+// What the measured calls returned: it is used, so none of them could be left out.
+if (consumed() === 0) console.error('bench: nothing was measured');
