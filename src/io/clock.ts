@@ -7,8 +7,10 @@ const LONGEST = 0x7fffffff;
 export class MonotonicClock implements Clock {
   #timer: NodeJS.Timeout | undefined;
 
+  /** CLOCK_MONOTONIC as the packet thread reads it, for its times are compared; performance.now() starts with the process. */
   now(): number {
-    return performance.now();
+    const [seconds, nanoseconds] = process.hrtime();
+    return seconds * 1_000 + nanoseconds / 1e6;
   }
 
   arm(at: number | undefined, ring: () => void): void {

@@ -16,6 +16,13 @@ t.test('the alarm rings once, at its time or after, never before', async (t) => 
   t.equal(rings, 1);
 });
 
+t.test('it is CLOCK_MONOTONIC, which the packet thread stamps traffic with', async (t) => {
+  const monotonic = () => Number(process.hrtime.bigint()) / 1e6;
+  const before = monotonic();
+  const now = new MonotonicClock().now();
+  t.ok(before <= now && now <= monotonic());
+});
+
 t.test('arming again replaces the alarm; undefined disarms; the past rings soon', async (t) => {
   const clock = new MonotonicClock();
   const rung: string[] = [];
