@@ -43,6 +43,7 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
   readonly #out = new Outbox<EndpointOut>();
   readonly #schedule = new Schedule<Tunnel>();
   readonly #tunnels = new Map<LocalTunnelId, Tunnel>();
+  readonly #byMark = new Map<number, Set<Tunnel>>();
   /** The newest tunnel of each (path, peer's tunnel id) that dialled us: finds repeats of its SCCRQ. */
   readonly #dialled = new Map<string, Tunnel>();
   /** Our own SCCRQs that wait for an SCCRP: candidates for a tie. */
@@ -103,6 +104,10 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
         return this.#with(input.tunnelId, (t) => t.closeSession(now, input.sessionId, input.result));
       case 'abandon-tunnel':
         return this.#with(input.tunnelId, (t) => t.abandon());
+      case 'abandon-mark':
+        return this.#abandon(this.#byMark.get(input.mark) ?? []);
+      case 'abandon-all':
+        return this.#abandon(this.#tunnels.values());
       case 'move-path':
         return this.#with(input.tunnelId, (t) => this.#move(t, input.path));
       case 'traffic':
@@ -267,7 +272,7 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
   #create(now: Instant, role: Role, path: Path, ref?: string): Tunnel {
     const tunnel = new Tunnel(this.#host, now, this.#newId(), role, path, ref);
     this.#tunnels.set(tunnel.id, tunnel);
-    this.#perPeer.add(peerKey(path));
+    this.#enter(tunnel);
     return tunnel;
   }
 
@@ -282,17 +287,35 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
     this.#settle(tunnel);
   }
 
+  #abandon(tunnels: Iterable<Tunnel>): void {
+    for (const tunnel of [...tunnels]) {
+      tunnel.abandon();
+      this.#settle(tunnel);
+    }
+  }
+
   #move(tunnel: Tunnel, path: Path): void {
     this.#leave(tunnel);
     tunnel.movePath(path);
-    this.#perPeer.add(peerKey(path));
+    this.#enter(tunnel);
     if (tunnel.halfOpen) this.#halfOpenPerPeer.add(peerKey(path));
     if (tunnel.role === 'LNS') this.#dialled.set(dialKey(path, tunnel.peerId), tunnel);
   }
 
+  #enter(tunnel: Tunnel): void {
+    const { mark } = tunnel.path;
+    this.#perPeer.add(peerKey(tunnel.path));
+    const those = this.#byMark.get(mark);
+    if (those) those.add(tunnel);
+    else this.#byMark.set(mark, new Set([tunnel]));
+  }
+
   /** Takes a tunnel out of everything that is keyed by its path. */
   #leave(tunnel: Tunnel): void {
+    const { mark } = tunnel.path;
     const peer = peerKey(tunnel.path);
+    const those = this.#byMark.get(mark);
+    if (those?.delete(tunnel) && those.size === 0) this.#byMark.delete(mark);
     this.#perPeer.remove(peer);
     if (this.#halfOpen.has(tunnel)) this.#halfOpenPerPeer.remove(peer);
     const key = dialKey(tunnel.path, tunnel.peerId);

@@ -30,6 +30,10 @@ export type EndpointIn =
     }
   /** The SA below is gone: forget the tunnel and its sessions at once, with nothing sent. */
   | { readonly type: 'abandon-tunnel'; readonly tunnelId: LocalTunnelId }
+  /** The same for every tunnel under this mark, those being set up, closing or lingering included. */
+  | { readonly type: 'abandon-mark'; readonly mark: number }
+  /** The same for all tunnels: every SA is void. */
+  | { readonly type: 'abandon-all' }
   /** NAT rebinding: same mark, new remote port/address. */
   | { readonly type: 'move-path'; readonly tunnelId: LocalTunnelId; readonly path: Path }
   /** Data arrived on the tunnel: silence for HELLO starts anew (RFC 2661 §5.5). */
