@@ -33,12 +33,12 @@ export interface LocalAaaOptions {
   readonly dns: readonly string[];
   readonly nbns: readonly string[];
   readonly sessionsPerUser: number;
-  /** Sessions the user has now. */
-  readonly sessionsOf: (user: string) => number;
 }
 
 export class LocalAaa implements Aaa {
   readonly #options: LocalAaaOptions;
+  /** Leases by user: counted from the verdict on, so that two who ask in one moment do not both get the last one. */
+  readonly #held = new Map<string, number>();
 
   constructor(options: LocalAaaOptions) {
     this.#options = options;
@@ -53,11 +53,12 @@ export class LocalAaa implements Aaa {
     if (user.disabled) return refuse('disabled', 647, 'Account disabled');
     context.claim(user.name);
     const limit = this.#options.sessionsPerUser;
-    if (limit > 0 && this.#options.sessionsOf(user.name) >= limit) {
+    if (limit > 0 && this.#heldBy(user.name) >= limit) {
       return refuse('too-many', 649, 'Too many sessions of this user');
     }
     const address = this.#options.pool.acquire(user.name);
     if (address === undefined) return refuse('no-address', 649, 'No address free');
+    this.#held.set(user.name, this.#heldBy(user.name) + 1);
     const { dns, nbns } = this.#options;
     const accepted = { ok: true as const, user: user.name, address, dns, nbns };
     return {
@@ -69,7 +70,16 @@ export class LocalAaa implements Aaa {
   }
 
   release(address: string): void {
-    this.#options.pool.release(address);
+    const { pool } = this.#options;
+    const user = pool.holder(address);
+    if (user === undefined || !pool.release(address)) return;
+    const left = this.#heldBy(user) - 1;
+    if (left > 0) this.#held.set(user, left);
+    else this.#held.delete(user);
+  }
+
+  #heldBy(user: string): number {
+    return this.#held.get(user) ?? 0;
   }
 }
 

@@ -55,7 +55,11 @@ export class Connections {
   readonly #hints = new Map<number, () => void>();
   /** Tunnels that are down but whose StopCCN is not acknowledged yet, and their marks. */
   readonly #leaving = new Map<number, number>();
+  /** Deletions of IKE SAs that charon has not answered. */
+  readonly #terminating = new Set<Promise<void>>();
   #whenIdle: (() => void)[] = [];
+  /** Why nobody new is let in: we are going down. */
+  #draining: string | undefined;
 
   constructor(options: ConnectionsOptions) {
     this.#o = options;
@@ -103,18 +107,26 @@ export class Connections {
 
   /** Closes everything, in order; resolves when no tunnel is left (each bounded by its own timeouts). */
   async drain(reason: string): Promise<void> {
+    this.#draining = reason;
     for (const session of [...this.registry.sessions()]) this.#sessions.close(session, reason);
     for (const tunnel of [...this.registry.tunnels()]) {
       if (tunnel.sessions.size === 0) this.#closeTunnel(tunnel, SHUTTING_DOWN);
     }
     if (!this.#isIdle()) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
     await this.#dataplane.flush();
+    await Promise.all(this.#terminating);
   }
 
-  /** The SAs are gone, all of them (charon died, or VICI is lost for good): nothing can be sent. */
+  /**
+   * The SAs are gone, all of them (charon died, or VICI is lost for good): nothing can be sent. A new charon counts marks
+   * from 1 again, so nothing of the old ones' may be left, in no state.
+   */
   abandonAll(reason: string): void {
-    for (const tunnel of [...this.registry.tunnels()]) this.#abandon(tunnel, reason);
+    for (const tunnel of [...this.registry.tunnels()]) this.#endSessions(tunnel, reason);
     this.#leaving.clear();
+    this.#endpoint.input({ type: 'abandon-all' });
+    this.#hold.clear();
+    for (const mark of [...this.#hints.keys()]) this.#cancelHint(mark);
     this.#settle();
   }
 
@@ -183,8 +195,13 @@ export class Connections {
 
   #markDown(mark: number, reason: string): void {
     this.#cancelHint(mark);
+    this.#hold.forget(mark);
     this.#dataplane.forgetMark(mark);
-    for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#abandon(tunnel, reason);
+    for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#endSessions(tunnel, reason);
+    for (const [tunnelId, leaving] of this.#leaving) if (leaving === mark) this.#leaving.delete(tunnelId);
+    // Those being set up or closed too: they are in no registry.
+    this.#endpoint.input({ type: 'abandon-mark', mark });
+    this.#settle();
     this.#o.log.info('ike.child-down', { mark, reason });
   }
 
@@ -202,7 +219,7 @@ export class Connections {
         return this.#release(out.tunnelId);
       case 'session-open': {
         const tunnel = this.registry.tunnel(out.session.tunnelId);
-        return tunnel === undefined ? undefined : this.#sessions.open(out.session, tunnel);
+        return tunnel === undefined ? undefined : this.#sessions.open(out.session, tunnel, this.#draining);
       }
       case 'session-up':
         return this.#sessions.up(out.session);
@@ -238,6 +255,7 @@ export class Connections {
       vendor: peer.vendorName,
       ...peerFields(path),
     });
+    if (this.#draining !== undefined) this.#closeTunnel(this.registry.tunnel(tunnelId)!, SHUTTING_DOWN);
   }
 
   #sessionDown(out: EndpointOut & { type: 'session-down' }): void {
@@ -272,11 +290,12 @@ export class Connections {
     const mark = this.#leaving.get(tunnelId);
     if (mark === undefined) return;
     // RFC 3193 §3.1: the SA must outlive the StopCCN's acknowledgement; the barrier says it is past sendmsg.
-    void this.#dataplane.flush().then(() => {
+    const barrier = this.#dataplane.flush().then(() => {
       if (!this.#leaving.delete(tunnelId)) return;
       this.#endSa(mark);
       this.#settle();
     });
+    barrier.catch(() => {}); // the data plane was closed meanwhile, and everything with it
   }
 
   /** RFC 3193 §3.1: the IKE SA goes with its last tunnel. */
@@ -285,10 +304,12 @@ export class Connections {
     if (sa === undefined || this.registry.tunnelsOfMark(mark).length > 0) return;
     if ([...this.#leaving.values()].includes(mark)) return;
     const fields = { mark, ike: sa.ike.uniqueId, remote: sa.ike.remoteHost };
-    this.#o.terminateIke(sa.ike.uniqueId).then(
-      () => this.#o.log.info('ike.terminated', fields),
-      (error: unknown) => this.#o.log.warn('ike.terminate-failed', { ...fields, error }),
+    const terminated = this.#o.terminateIke(sa.ike.uniqueId).then(
+      () => void this.#o.log.info('ike.terminated', fields),
+      (error: unknown) => void this.#o.log.warn('ike.terminate-failed', { ...fields, error }),
     );
+    this.#terminating.add(terminated);
+    void terminated.finally(() => this.#terminating.delete(terminated));
   }
 
   #closeTunnel(tunnel: Tunnel, result: ResultCode): void {
@@ -296,9 +317,9 @@ export class Connections {
     this.#endpoint.input({ type: 'close-tunnel', tunnelId: tunnel.id, result });
   }
 
-  #abandon(tunnel: Tunnel, reason: string): void {
+  /** From below: with nothing sent. */
+  #endSessions(tunnel: Tunnel, reason: string): void {
     for (const session of [...tunnel.sessions.values()]) this.#sessions.abandon(session, reason);
-    this.#endpoint.input({ type: 'abandon-tunnel', tunnelId: tunnel.id });
   }
 
   // --------------------------------------------------------------------------------------------------------- helpers

@@ -248,7 +248,6 @@ export class Gateway {
       dns: config.dns,
       nbns: config.nbns,
       sessionsPerUser: config.limits.sessionsPerUser,
-      sessionsOf: (user) => this.#connections.registry.sessionsOfUser(user).length,
     });
   }
 

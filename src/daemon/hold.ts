@@ -32,7 +32,8 @@ export class HoldQueue {
       this.dropped++;
       return;
     }
-    held.push({ path, data, until: now + MAX_AGE_MS });
+    // Copied: a view would keep the whole batch it came in.
+    held.push({ path, data: data.slice(), until: now + MAX_AGE_MS });
     this.#byMark.set(path.mark, held);
     this.#size++;
   }
@@ -44,6 +45,17 @@ export class HoldQueue {
     this.#byMark.delete(mark);
     this.#size -= held.length;
     return held;
+  }
+
+  /** The mark is not what it was: nothing of its time may be taken for the next holder's. */
+  forget(mark: number): void {
+    this.#size -= this.#byMark.get(mark)?.length ?? 0;
+    this.#byMark.delete(mark);
+  }
+
+  clear(): void {
+    this.#byMark.clear();
+    this.#size = 0;
   }
 
   #expire(now: number): void {

@@ -17,6 +17,7 @@ import type { Registry, Session, Tunnel } from './registry.js';
 /** RFC 2661 §4.4.2, CDN. */
 const LOST_CARRIER = 1;
 const ADMINISTRATIVE = 3;
+const NO_FACILITIES_NOW = 4;
 
 export interface SessionsOptions {
   readonly drive: Drive;
@@ -47,16 +48,27 @@ export class Sessions {
     this.#o = options;
   }
 
-  /** ICRQ accepted: the data plane learns of the session, closed for IP. */
-  open(ids: SessionIds, tunnel: Tunnel): void {
-    const { registry, dataplane, drive, mtuOf } = this.#o;
+  /** ICRQ accepted: the data plane learns of the session, closed for IP. With `refuse`, it is answered with a CDN. */
+  open(ids: SessionIds, tunnel: Tunnel, refuse?: string): void {
+    const { registry, drive, mtuOf } = this.#o;
     const session: Session = { ids, tunnel, since: drive.now(), mtu: mtuOf(tunnel), cancelTimers: [] };
     registry.addSession(session);
-    dataplane.addSession({ ...ids, path: tunnel.path }, { mtu: session.mtu });
-    if (registry.sessionCount > this.#o.maxSessions) {
-      session.endReason = 'limits.sessions is reached';
-      // RFC 2661 §4.4.2: call failed due to lack of appropriate facilities (temporary).
-      this.#o.call.close(session, { result: 4, message: session.endReason });
+    const problem = refuse ?? this.#install(session);
+    if (problem === undefined) return;
+    session.endReason = problem;
+    this.#o.call.close(session, { result: NO_FACILITIES_NOW, message: problem });
+  }
+
+  /** What stands in the way, if anything. */
+  #install(session: Session): string | undefined {
+    const { registry, dataplane, maxSessions, log } = this.#o;
+    if (registry.sessionCount > maxSessions) return 'limits.sessions is reached';
+    try {
+      dataplane.addSession({ ...session.ids, path: session.tunnel.path }, { mtu: session.mtu });
+      return undefined;
+    } catch (error) {
+      log.error('session.not-installed', { ...idFields(session), error });
+      return 'the data plane has no room';
     }
   }
 
@@ -75,7 +87,7 @@ export class Sessions {
   /** A PPP frame that is not transit. One that comes before ICCN is kept. */
   frame(session: Session, data: Uint8Array): void {
     if (session.link !== undefined) session.link.input({ type: 'frame', data });
-    else session.early ??= data;
+    else session.early ??= data.slice(); // a view would keep its whole batch
   }
 
   /** The call is over on the L2TP side: whatever is above it goes, with nothing sent. */
@@ -89,6 +101,7 @@ export class Sessions {
   /** Our wish: IP is withdrawn at once, then the peer is told from the top down (LCP, then `call.close`). */
   close(session: Session, reason: string): void {
     const { dataplane } = this.#o;
+    if (!this.#lives(session)) return;
     session.endReason ??= reason;
     dataplane.updateSession(session.ids.tunnelId, session.ids.sessionId, { open: false, prefixes: [] });
     if (session.link !== undefined) session.link.input({ type: 'close', reason });
@@ -102,13 +115,13 @@ export class Sessions {
   }
 
   #onLink(session: Session, out: LinkOut): void {
-    const { dataplane, log } = this.#o;
+    const { dataplane, log, mtuOf } = this.#o;
     const { tunnelId, sessionId } = session.ids;
     switch (out.type) {
       case 'frame':
         return dataplane.sendFrame(tunnelId, sessionId, out.data);
       case 'lcp-up':
-        session.mtu = Math.min(session.mtu, out.mru);
+        session.mtu = Math.min(mtuOf(session.tunnel), out.mru);
         return dataplane.updateSession(tunnelId, sessionId, { mtu: session.mtu, acfc: out.acfc });
       case 'authenticate':
         return this.#authenticate(session, out.request);
@@ -145,7 +158,7 @@ export class Sessions {
     };
     aaa.authenticate(request, context).then(
       ({ result, cause }) => {
-        if (registry.session(tunnelId, sessionId) !== session || session.authAttempt !== attempt) {
+        if (!this.#lives(session) || session.authAttempt !== attempt) {
           if (result.ok) aaa.release(result.address);
           return;
         }
@@ -190,14 +203,10 @@ export class Sessions {
   }
 
   #linkUp(session: Session, user: string, address: string): void {
-    const { drive, log, idleTimeoutMs, sessionTimeoutMs } = this.#o;
+    const { drive, log } = this.#o;
     const now = drive.now();
-    session.upAt = now;
-    session.upSince = new Date().toISOString();
-    if (sessionTimeoutMs > 0) {
-      session.cancelTimers.push(drive.after(sessionTimeoutMs, () => this.close(session, 'session timeout')));
-    }
-    if (idleTimeoutMs > 0) this.#watchIdle(session);
+    // A session that comes up again, after LCP or IPCP was negotiated anew, has no more time than it had.
+    if (session.upAt === undefined) this.#startTimers(session, now);
     log.info('session.up', {
       ...idFields(session),
       user,
@@ -207,6 +216,16 @@ export class Sessions {
       hostName: session.tunnel.peer.hostName,
       ...peerFields(session.tunnel.path),
     });
+  }
+
+  #startTimers(session: Session, now: number): void {
+    const { drive, idleTimeoutMs, sessionTimeoutMs } = this.#o;
+    session.upAt = now;
+    session.upSince = new Date().toISOString();
+    if (sessionTimeoutMs > 0) {
+      session.cancelTimers.push(drive.after(sessionTimeoutMs, () => this.close(session, 'session timeout')));
+    }
+    if (idleTimeoutMs > 0) this.#watchIdle(session);
   }
 
   #watchIdle(session: Session): void {
@@ -226,16 +245,22 @@ export class Sessions {
     check();
   }
 
+  #lives(session: Session): boolean {
+    return this.#o.registry.session(session.ids.tunnelId, session.ids.sessionId) === session;
+  }
+
   #hangUp(session: Session, result: number): void {
-    if (this.#o.registry.session(session.ids.tunnelId, session.ids.sessionId) !== session) return;
+    if (!this.#lives(session)) return;
     this.#o.call.close(session, session.endReason === undefined ? { result } : { result, message: session.endReason });
   }
 
   #forgetUser(session: Session): void {
-    if (session.address === undefined) return;
-    this.#o.aaa.release(session.address);
-    this.#o.registry.unidentify(session);
-    for (const cancel of session.cancelTimers.splice(0)) cancel();
+    const { dataplane, aaa, registry } = this.#o;
+    const { ids, address } = session;
+    if (address === undefined) return;
+    dataplane.updateSession(ids.tunnelId, ids.sessionId, { open: false, prefixes: [] });
+    registry.unidentify(session);
+    aaa.release(address);
   }
 
   /** The one place where a session's things are given back. */
