@@ -1,36 +1,9 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type AlarmClock, Drive } from '../../src/daemon/drive.js';
+import { Drive } from '../../src/daemon/drive.js';
 import { HoldQueue } from '../../src/daemon/hold.js';
 import { after, type Instant, type Machine, Outbox, TimerTable } from '../../src/proto/machine.js';
-
-/** A virtual clock: run() jumps from alarm to alarm. */
-class VirtualClock implements AlarmClock {
-  #now = 0;
-  #alarm: { at: number; ring: () => void } | undefined;
-
-  now(): number {
-    return this.#now;
-  }
-
-  arm(at: number | undefined, ring: () => void): void {
-    this.#alarm = at === undefined ? undefined : { at, ring };
-  }
-
-  get armed(): number | undefined {
-    return this.#alarm?.at;
-  }
-
-  run(until: number): void {
-    while (this.#alarm !== undefined && this.#alarm.at <= until) {
-      const { at, ring } = this.#alarm;
-      this.#alarm = undefined;
-      this.#now = Math.max(this.#now, at);
-      ring();
-    }
-    this.#now = until;
-  }
-}
+import { VirtualClock } from '../lib/virtual-clock.js';
 
 /** Says what it is told, and again `ms` later. */
 class Echo implements Machine<{ word: string; ms: number }, string> {

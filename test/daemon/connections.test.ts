@@ -1,0 +1,491 @@
+import t from 'tap';
+import { ipv4 } from '../../packages/l2tp-dataplane/test/packets.js';
+import { PROTOCOL } from '../../src/wire/ppp/frame.js';
+import { NOTHING, Rig } from '../lib/daemon-rig.js';
+import { childDown, childSa, ikeDown, ikeSa } from '../lib/ike-events.js';
+
+const ping = (from: string, to = '192.0.2.1') => ipv4({ from, to, payload: [0, 7, 0, 7, 0, 8, 0, 0] });
+
+t.test('a client connects: SA, tunnel, session, user, address', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  t.strictSame(client.events, ['tunnel-up', 'session-up', 'up 10.99.0.2']);
+  t.strictSame(rig.left, { tunnels: 1, sessions: 1, leased: 1, plane: 1 });
+  t.match(rig.events('session.up'), [{ user: 'alice', address: '10.99.0.2', mark: 1, remote: '198.51.100.2' }]);
+  client.sendIp(ping('10.99.0.2'));
+  t.equal(rig.plane.takeTun().length, 1, 'to the inside');
+  rig.plane.receiveTun(ping('192.0.2.1', '10.99.0.2'));
+  await rig.settle();
+  t.equal(client.events.at(-1), 'ip 28', 'and back');
+  client.sendIp(ping('10.99.0.77'));
+  t.equal(rig.plane.takeTun().length, 0, 'not with an address of its own choosing');
+});
+
+t.test('the order of opening: session before ICRP, IP before the Configure-Ack that may open the peer', async (t) => {
+  const rig = new Rig();
+  await rig.connect({ mark: 1 });
+  const at = (act: string, from = 0) => {
+    const index = rig.acts.indexOf(act, from);
+    t.not(index, -1, act);
+    return index;
+  };
+  t.ok(at('confirm 1') < at('send 1 SCCRP'), 'the mark is confirmed before anything is sent under it');
+  t.ok(at('add') < at('send 1 ICRP'), 'the data plane knows the session before the peer does');
+  t.ok(at('send 1 ICRP') < at('frame LCP Configure-Request'));
+  const open = at('update open=true prefixes=10.99.0.2/32');
+  t.ok(open < at('frame IPCP Configure-Ack'), 'RFC 1332 §3.3: with our Ack the peer may send');
+  t.ok(open > at('frame CHAP Success'), 'never before the user is known');
+});
+
+t.test('two clients behind one NAT, identical in all but the mark', async (t) => {
+  const rig = new Rig({ users: 'users:\n  alice: {password: wonderland}\n  bob: {password: builder}\n' });
+  const alice = rig.client({ mark: 1 });
+  const bob = rig.client({ mark: 2, user: 'bob', passwords: ['builder'] });
+  for (const client of [alice, bob]) rig.childUp(client);
+  for (const client of [alice, bob]) client.dial();
+  await rig.run(2_000);
+  t.same([alice.address, bob.address].sort(), ['10.99.0.2', '10.99.0.3']);
+  t.not(alice.address, bob.address);
+  rig.plane.receiveTun(ping('192.0.2.1', bob.address));
+  await rig.settle();
+  t.notMatch(alice.events.at(-1), /^ip/);
+  t.match(bob.events.at(-1), /^ip/, 'each gets its own');
+  // RFC 3193 §3.3: bob may not speak for alice.
+  bob.session = alice.session;
+  bob.sendIp(ping(alice.address!));
+  await rig.settle();
+  t.equal(rig.plane.takeTun().length, 0);
+  t.match(rig.events('packet.violation'), [{ mark: 2, tunnelId: alice.session?.peerTunnelId }]);
+});
+
+t.test('an SCCRQ that is faster than the news of its SA waits for it', async (t) => {
+  const rig = new Rig();
+  const client = rig.client({ mark: 1 }).dial();
+  await rig.run(500);
+  t.strictSame(rig.acts, [], 'nothing is answered under a mark nobody stands behind');
+  rig.childUp(client);
+  await rig.settle();
+  t.match(client.events, ['tunnel-up'], 'no retransmission was needed');
+  await rig.run(2_000);
+  t.equal(client.address, '10.99.0.2');
+});
+
+t.test('held packets of a mark that went down are not taken for the next holder’s', async (t) => {
+  const rig = new Rig();
+  const client = rig.client({ mark: 1 }).dial();
+  await rig.run(100);
+  rig.connections.abandonAll('charon ended');
+  client.mute = true;
+  rig.childUp(client);
+  await rig.settle();
+  t.strictSame(rig.acts, ['confirm 1'], 'no SCCRP for an SCCRQ of the old mark 1');
+});
+
+t.test('who may not connect, and what the log says', async (t) => {
+  const denied = [
+    ['wrong password', { passwords: ['guess'] }, 'wrong-password', 691],
+    ['unknown user', { user: 'mallory' }, 'unknown-user', 691],
+    ['disabled', { user: 'carol', passwords: ['christmas'] }, 'disabled', 647],
+    ['a disabled account is told to no stranger', { user: 'carol', passwords: ['guess'] }, 'wrong-password', 691],
+    [
+      'CHAP-MD5 against an NT hash',
+      { user: 'dave', passwords: ['clientPass'], ppp: { auth: ['chap-md5'] } },
+      'needs-cleartext',
+      691,
+    ],
+  ] as const;
+  for (const [name, who, cause, code] of denied) {
+    const rig = new Rig();
+    const client = await rig.connect({ mark: 1, ...who });
+    const [failure] = rig.events('auth.failed');
+    t.match(failure, { cause, code, user: 'user' in who ? who.user : 'alice', remote: '198.51.100.2', mark: 1 }, name);
+    if (!('ppp' in who)) {
+      const failures = client.frames.filter((f) => f.startsWith('CHAP Failure'));
+      t.match(failures, [new RegExp(`E=${code} R=[01] C=[0-9A-F]{32} V=3`)], `${name}: RFC 2759 §6`);
+    }
+    await rig.run(90_000);
+    t.match(rig.events('session.end'), [{ reason: /authentication|refused name or password/ }], name);
+    t.strictSame(rig.left, NOTHING, name);
+    t.notMatch(JSON.stringify(rig.log), /wonderland|guess|christmas|clientPass/, 'no password is logged');
+  }
+});
+
+t.test('a second password on the same link', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1, passwords: ['typo', 'wonderland'] });
+  t.equal(rig.events('auth.failed').length, 1);
+  t.equal(client.address, '10.99.0.2');
+});
+
+t.test('limits: sessions of a user, sessions in all, addresses', async (t) => {
+  await t.test('sessions_per_user', async (t) => {
+    const rig = new Rig({ sessionsPerUser: 1 });
+    await rig.connect({ mark: 1 });
+    await rig.connect({ mark: 2, address: '198.51.100.3' });
+    t.match(rig.events('auth.failed'), [{ cause: 'too-many', code: 649, mark: 2 }]);
+    t.equal(rig.left.leased, 1);
+  });
+  await t.test('two who ask in one moment do not both get the last one', async (t) => {
+    const rig = new Rig({ sessionsPerUser: 1 });
+    const clients = [1, 2].map((mark) => rig.client({ mark, address: `198.51.100.${mark}` }));
+    for (const client of clients) rig.childUp(client);
+    for (const client of clients) client.dial();
+    await rig.run(2_000);
+    t.equal(clients.filter((c) => c.address !== undefined).length, 1);
+  });
+  await t.test('the pool', async (t) => {
+    const rig = new Rig({ pool: ['10.99.0.2', '10.99.0.2'] });
+    await rig.connect({ mark: 1 });
+    await rig.connect({ mark: 2, user: 'dave', passwords: ['clientPass'] });
+    t.match(rig.events('auth.failed'), [{ cause: 'no-address', code: 649 }]);
+  });
+  for (const [name, options] of [
+    ['limits.sessions', { connections: { maxSessions: 1 } }],
+    ['the room of the data plane', { maxPlaneSessions: 1 }],
+  ] as const)
+    await t.test(name, async (t) => {
+      const rig = new Rig(options);
+      await rig.connect({ mark: 1 });
+      const late = await rig.connect({ mark: 2 });
+      // RFC 2661 §4.4.2: no facilities, temporarily
+      t.match(late.events, ['tunnel-up', 'session-up', 'session-down peer 4']);
+      t.strictSame(rig.left, { tunnels: 1, sessions: 1, leased: 1, plane: 1 });
+    });
+});
+
+const ending = (rig: Rig) => rig.acts.filter((a) => !/ZLB|^update open=false$/.test(a));
+
+t.test('administrative end: from the top down, and the SA last (RFC 3193 §3.1)', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  rig.acts.length = 0;
+  t.equal(rig.connections.disconnect('alice'), 1);
+  await rig.run(1_000);
+  t.strictSame(ending(rig), [
+    'update open=false prefixes=',
+    'frame LCP Terminate-Request',
+    'remove',
+    'send 1 CDN',
+    'send 1 StopCCN',
+    'flush',
+    'terminate 1',
+  ]);
+  t.match(client.events.slice(3), ['session-down peer 3', 'tunnel-down peer 1']);
+  t.match(rig.events('session.end'), [{ reason: 'disconnected by the administrator' }]);
+  t.strictSame(rig.left, NOTHING);
+});
+
+t.test('a mute peer: the same order, bounded by timeouts', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  client.mute = true;
+  rig.acts.length = 0;
+  rig.connections.disconnect('10.99.0.2');
+  await rig.run(15_000);
+  t.strictSame(
+    [...new Set(ending(rig))],
+    [
+      'update open=false prefixes=',
+      'frame LCP Terminate-Request',
+      'remove',
+      'send 1 CDN',
+      'send 1 StopCCN',
+      'flush',
+      'terminate 1',
+    ],
+  );
+  t.strictSame(rig.left, NOTHING);
+});
+
+t.test('the peer’s StopCCN: acknowledged, repeated acknowledgements possible, then the SA', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  rig.acts.length = 0;
+  client.closeTunnel();
+  await rig.settle();
+  t.strictSame(rig.acts, ['remove', 'send 1 ZLB']);
+  t.strictSame(rig.left, NOTHING, 'everything of the session is given back at once');
+  t.strictSame(rig.ike.terminated, [], 'while our ZLB may be lost the SA stays (RFC 2661 §5.7)');
+  await rig.run(5_000);
+  t.strictSame(rig.acts.slice(2), ['flush', 'terminate 1']);
+});
+
+t.test('the peer’s CDN alone: the tunnel may take another call, and ends empty after a while', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  rig.acts.length = 0;
+  client.closeSession();
+  await rig.run(1_000);
+  t.strictSame(rig.left, { ...NOTHING, tunnels: 1 });
+  client.openSession();
+  await rig.run(1_000);
+  t.equal(rig.left.sessions, 1, 'another call');
+  client.closeSession();
+  await rig.run(70_000);
+  t.strictSame(rig.left, NOTHING);
+  t.strictSame(rig.ike.terminated, ['1']);
+});
+
+t.test('LCP Terminate by the peer: CDN, StopCCN, SA', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  rig.acts.length = 0;
+  client.terminateLink();
+  await rig.run(10_000);
+  t.match(rig.events('session.end'), [{ reason: /^the peer hung up/ }]);
+  t.strictSame(
+    ending(rig).filter((a) => !a.startsWith('frame')),
+    ['remove', 'send 1 CDN', 'send 1 StopCCN', 'flush', 'terminate 1'],
+  );
+  t.strictSame(rig.left, NOTHING);
+});
+
+t.test('the SA is gone: everything is given back at once and nothing is sent (RFC 3193 §3.1)', async (t) => {
+  const rig = new Rig();
+  const up = await rig.connect({ mark: 1 });
+  const closing = await rig.connect({ mark: 1, port: 1702, user: 'dave', passwords: ['clientPass'] });
+  closing.mute = true;
+  rig.connections.disconnect(`${closing.session?.peerTunnelId}/${closing.session?.peerSessionId}`);
+  await rig.run(7_000);
+  t.ok(rig.acts.includes('send 1 StopCCN'), 'one of its tunnels waits for an acknowledgement');
+  const halfOpen = rig.client({ mark: 1, port: 1703 }).dial();
+  halfOpen.mute = true;
+  await rig.settle();
+  rig.acts.length = 0;
+  rig.ike.push(ikeDown(rig.saOf(up)));
+  await rig.run(120_000);
+  t.strictSame(rig.acts, ['forget 1', 'remove']);
+  t.strictSame(rig.left, NOTHING);
+  t.equal(rig.clock.armed, undefined, 'no timer is left');
+  t.match(rig.events('session.end').at(-1), { reason: 'ike-deleted' });
+});
+
+t.test('charon died: all are abandoned, in whatever state', async (t) => {
+  const rig = new Rig();
+  for (const mark of [1, 2, 3]) await rig.connect({ mark, address: `198.51.100.1${mark}` });
+  const leaving = rig.clients[2]!;
+  leaving.closeTunnel();
+  const unused = rig.client({ mark: 4 });
+  rig.childUp(unused);
+  await rig.settle();
+  rig.acts.length = 0;
+  rig.plane.unlisten();
+  rig.connections.abandonAll('charon ended: SIGKILL');
+  await rig.run(120_000);
+  t.strictSame(rig.acts, ['remove', 'remove']);
+  t.strictSame(rig.left, NOTHING);
+  t.strictSame(rig.ike.terminated, []);
+  t.strictSame(rig.events('ike.no-l2tp'), [], 'no hint about an SA that is void');
+  t.equal(rig.clock.armed, undefined);
+});
+
+t.test(
+  'a new charon counts marks from 1 again: the old mark’s tunnel ends before the new one is confirmed',
+  async (t) => {
+    const rig = new Rig();
+    const before = await rig.connect({ mark: 1 });
+    rig.acts.length = 0;
+    const other = ikeSa('1', [childSa('1', 1, { spiIn: 'cafe0001' })], { remoteHost: '198.51.100.9' });
+    rig.ike.push({ type: 'lost' }, { type: 'connected' }, { type: 'snapshot', sas: [other] });
+    t.strictSame(rig.acts, ['forget 1', 'remove', 'confirm 1']);
+    t.strictSame(rig.left, NOTHING);
+    const after = rig.client({ mark: 1, address: '198.51.100.9' }).dial();
+    before.mute = true;
+    await rig.run(2_000);
+    t.match(after.address, /^10\.99\.0\./);
+    t.equal(rig.events('session.end').length, 1);
+  },
+);
+
+t.test('a new charon, the same client before and after: it is not believed to be the old tunnel’s', async (t) => {
+  const rig = new Rig();
+  const before = await rig.connect({ mark: 1 });
+  rig.connections.abandonAll('charon ended');
+  rig.ike.push({ type: 'lost' }, { type: 'connected' });
+  rig.ike.push({ type: 'snapshot', sas: [ikeSa('1', [childSa('1', 1, { spiIn: 'cafe0001' })])] });
+  rig.acts.length = 0;
+  before.sendFrame(Uint8Array.of(0xc0, 0x21, 9, 1, 0, 8, 0, 0, 0, 0));
+  before.closeTunnel();
+  await rig.settle();
+  t.strictSame(rig.acts, [], 'what the old tunnel still sends finds nothing');
+});
+
+t.test('a rekeying, and the delete of the older SA, touch nothing', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  rig.acts.length = 0;
+  const [old, young] = [childSa('1', 1), childSa('2', 1)];
+  const sa = ikeSa('1', [old, young]);
+  rig.ike.push({ type: 'child-rekey', sa, old, new: young }, childDown(ikeSa('1', [old])));
+  await rig.run(20_000);
+  t.strictSame(rig.acts, []);
+  t.strictSame(rig.left, { tunnels: 1, sessions: 1, leased: 1, plane: 1 });
+  client.sendIp(ping('10.99.0.2'));
+  t.equal(rig.plane.takeTun().length, 1);
+});
+
+t.test('the peer’s address changes under the SA: tunnel and sessions move along', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  rig.acts.length = 0;
+  rig.ike.push({ type: 'ike-update', sa: rig.saOf(client, { remoteHost: '203.0.113.7', remotePort: 61_000 }) });
+  t.strictSame(rig.acts, ['move 203.0.113.7']);
+  t.match(rig.events('tunnel.moved'), [{ from: '198.51.100.2', remote: '203.0.113.7' }]);
+  client.sendFrame(Uint8Array.of(0, PROTOCOL.ip, ...ping('10.99.0.2')), { ...client.path, remote: '203.0.113.7' });
+  t.equal(rig.plane.takeTun().length, 1, 'data from there');
+  rig.connections.disconnect('203.0.113.7');
+  await rig.settle();
+  t.ok(rig.plane.globalCounters());
+  t.ok(rig.acts.includes('frame LCP Terminate-Request'));
+});
+
+t.test('a client that crashed and is back under its SA is served at once, with its fixed address', async (t) => {
+  const rig = new Rig({ sessionsPerUser: 1 });
+  const who = { mark: 1, user: 'bob', passwords: ['builder'] };
+  const before = await rig.connect(who);
+  t.equal(before.address, '10.99.0.50');
+  before.mute = true;
+  const after = rig.client(who).dial();
+  await rig.run(2_000);
+  t.equal(after.address, '10.99.0.50', 'the address follows it');
+  t.match(rig.events('session.end'), [{ user: 'bob', reason: 'replaced by a new connection of the same client' }]);
+  await rig.run(60_000);
+  t.strictSame(rig.left, { tunnels: 1, sessions: 1, leased: 1, plane: 1 });
+  t.strictSame(rig.ike.terminated, [], 'the SA belongs to the new tunnel');
+});
+
+t.test(
+  'the same user from the same address under another mark: a second machine, or a leftover, which is asked',
+  async (t) => {
+    const rig = new Rig();
+    const first = await rig.connect({ mark: 1 });
+    rig.acts.length = 0;
+    const second = await rig.connect({ mark: 2 });
+    t.ok(rig.acts.includes('send 1 HELLO'));
+    await rig.run(60_000);
+    t.strictSame([first.address, second.address], ['10.99.0.2', '10.99.0.3'], 'both live');
+    t.equal(rig.left.sessions, 2);
+    first.mute = true;
+    await rig.connect({ mark: 3 });
+    await rig.run(60_000);
+    t.equal(rig.left.sessions, 2, 'who does not answer is gone');
+    t.match(rig.events('session.end'), [{ mark: 1, reason: 'the client no longer answers L2TP' }]);
+  },
+);
+
+t.test('LCP negotiated anew: one lease, one session, and no more time than it had', async (t) => {
+  const rig = new Rig({
+    connections: { sessionTimeoutMs: 60_000 },
+    users: 'users:\n  bob: {password: builder, address: 10.99.0.50}\n',
+  });
+  const client = await rig.connect({ mark: 1, user: 'bob', passwords: ['builder'] });
+  rig.acts.length = 0;
+  client.restartLink();
+  await rig.run(10_000);
+  t.equal(client.address, '10.99.0.50', 'its own fixed address is not in its way');
+  t.strictSame(rig.left, { tunnels: 1, sessions: 1, leased: 1, plane: 1 });
+  const [closed, opened] = ['update open=false prefixes=', 'update open=true prefixes=10.99.0.50/32'].map((a) =>
+    rig.acts.indexOf(a),
+  );
+  t.ok(closed !== -1 && closed! < opened!, 'no IP while it is nobody');
+  await rig.run(52_000);
+  t.match(rig.events('session.end'), [{ reason: 'session timeout' }]);
+  t.strictSame(rig.left, NOTHING);
+});
+
+t.test('idle timeout: traffic counts, echoes do not', async (t) => {
+  const rig = new Rig({ connections: { idleTimeoutMs: 60_000 } });
+  const client = await rig.connect({ mark: 1 });
+  await rig.run(50_000);
+  client.sendIp(ping('10.99.0.2'));
+  await rig.run(55_000);
+  t.equal(rig.left.sessions, 1);
+  await rig.run(10_000);
+  t.match(rig.events('session.end'), [{ reason: 'idle timeout', packetsIn: 1, octetsIn: 28 }]);
+});
+
+t.test('session timeout', async (t) => {
+  const rig = new Rig({ connections: { sessionTimeoutMs: 90_000 } });
+  await rig.connect({ mark: 1 });
+  await rig.run(80_000);
+  t.equal(rig.left.sessions, 1);
+  await rig.run(20_000);
+  t.match(rig.events('session.end'), [{ reason: 'session timeout' }]);
+  t.strictSame(rig.left, NOTHING);
+});
+
+t.test('drain: everyone is told, nobody new is let in, the SAs are deleted before it resolves', async (t) => {
+  const rig = new Rig();
+  const clients = [await rig.connect({ mark: 1 }), await rig.connect({ mark: 2 })];
+  const empty = await rig.connect({ mark: 3 });
+  empty.closeSession();
+  await rig.settle();
+  let drained = false;
+  const done = rig.connections.drain('SIGTERM').then(() => {
+    drained = true;
+  });
+  t.equal(drained, false);
+  const late = await rig.connect({ mark: 4 });
+  await rig.run(10_000);
+  await done;
+  for (const client of clients) t.match(client.events.at(-1), /^tunnel-down peer/);
+  t.equal(empty.events.at(-1), 'tunnel-down peer 6', 'RFC 2661 §4.4.2: requester is being shut down');
+  t.equal(late.events.at(-1), 'tunnel-down peer 6');
+  t.equal(late.address, undefined);
+  t.same([...rig.ike.terminated].sort(), ['1', '2', '3', '4']);
+  t.strictSame(rig.left, NOTHING);
+});
+
+t.test('drain with nobody there resolves', async () => {
+  await new Rig().connections.drain('SIGTERM');
+});
+
+t.test('an LCP frame that is faster than our ICCN handling is held', async (t) => {
+  const rig = new Rig();
+  const client = rig.client({ mark: 1 });
+  rig.childUp(client);
+  // The ICCN is lost; its sender starts PPP at once all the same.
+  client.lose = (message) => message === 'ICCN';
+  client.dial();
+  await rig.run(100);
+  t.strictSame(client.frames, []);
+  t.equal(rig.left.sessions, 1);
+  delete client.lose;
+  await rig.run(950);
+  t.match(client.frames.slice(0, 2), [/^LCP Configure-Request/, /^LCP Configure-Ack 1 /], 'answered after the ICCN');
+  await rig.run(5_000);
+  t.equal(client.address, '10.99.0.2');
+});
+
+t.test('an SA without L2TP is worth a hint, once; one with L2TP is not', async (t) => {
+  const rig = new Rig();
+  rig.childUp(rig.client({ mark: 1 }));
+  await rig.connect({ mark: 2 });
+  await rig.run(60_000);
+  t.match(rig.events('ike.no-l2tp'), [{ mark: 1, hint: /809/ }]);
+});
+
+t.test('the user store fails: the session ends, also when it is already gone', async (t) => {
+  for (const gone of [false, true]) {
+    const rig = new Rig({ failAuth: true });
+    const client = rig.client({ mark: 1 });
+    rig.childUp(client);
+    client.dial();
+    if (gone) rig.onAuth = () => rig.ike.push(ikeDown(rig.saOf(client)));
+    await rig.run(20_000);
+    t.equal(rig.events('auth.error').length, 1);
+    t.strictSame(rig.left, NOTHING);
+    t.match(rig.events('session.end'), [{ reason: gone ? 'ike-deleted' : 'authentication is not available' }]);
+  }
+});
+
+t.test('a verdict that comes when the session is gone gives its address back', async (t) => {
+  const rig = new Rig();
+  const client = rig.client({ mark: 1 });
+  rig.childUp(client);
+  client.dial();
+  rig.onAuth = () => rig.ike.push(ikeDown(rig.saOf(client)));
+  await rig.run(2_000);
+  t.strictSame(rig.left, NOTHING);
+  t.strictSame(rig.events('auth.ok'), []);
+});

@@ -1,0 +1,29 @@
+/** A virtual clock for the drive loop: run() jumps from alarm to alarm. */
+import type { AlarmClock } from '../../src/daemon/drive.js';
+
+export class VirtualClock implements AlarmClock {
+  #now = 0;
+  #alarm: { at: number; ring: () => void } | undefined;
+
+  now(): number {
+    return this.#now;
+  }
+
+  arm(at: number | undefined, ring: () => void): void {
+    this.#alarm = at === undefined ? undefined : { at, ring };
+  }
+
+  get armed(): number | undefined {
+    return this.#alarm?.at;
+  }
+
+  run(until: number): void {
+    while (this.#alarm !== undefined && this.#alarm.at <= until) {
+      const { at, ring } = this.#alarm;
+      this.#alarm = undefined;
+      this.#now = Math.max(this.#now, at);
+      ring();
+    }
+    this.#now = until;
+  }
+}
