@@ -1,4 +1,4 @@
-import { chmodSync, readFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../src/daemon/config.js';
@@ -26,4 +26,19 @@ t.test('the example loads, and so does every line of it that is commented out', 
     t.equal(config.pool.gateway, '10.99.0.1');
     t.equal(config.reachability.nat, yaml === all ? 'off' : 'auto');
   }
+});
+
+t.test('every warning and error in the log has an entry that says what to do', async (t) => {
+  const page = committed('docs/troubleshooting.md');
+  const sources = readdirSync(new URL('../../../src', import.meta.url), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => committed(`src/${file}`));
+  const events = sources.flatMap((text) => [
+    ...[...text.matchAll(/log\.(?:warn|error)\(\s*'([a-z0-9.-]+)'/g)].map((m) => m[1]!),
+    ...[...text.matchAll(/note\([^;]{0,80}?'(l2tp\.[a-z0-9.-]+)'/g)].map((m) => m[1]!),
+    ...[...text.matchAll(/fatal\('([a-z.]+)'\)/g)].map((m) => m[1]!),
+    ...[...text.matchAll(/warn\(\s*'(config\.[a-z-]+)'/g)].map((m) => m[1]!),
+  ]);
+  t.ok(events.length > 20, 'the patterns still find them');
+  for (const event of new Set(events)) t.ok(page.includes(`\`${event}\``), event);
 });
