@@ -33,7 +33,7 @@ export class HoldQueue {
       return;
     }
     // Copied: a view would keep the whole batch it came in.
-    held.push({ path, data: data.slice(), until: now + MAX_AGE_MS });
+    held.push({ path, data: new Uint8Array(data), until: now + MAX_AGE_MS });
     this.#byMark.set(path.mark, held);
     this.#size++;
   }

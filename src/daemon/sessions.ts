@@ -87,7 +87,7 @@ export class Sessions {
   /** A PPP frame that is not transit. One that comes before ICCN is kept. */
   frame(session: Session, data: Uint8Array): void {
     if (session.link !== undefined) session.link.input({ type: 'frame', data });
-    else session.early ??= data.slice(); // a view would keep its whole batch
+    else session.early ??= new Uint8Array(data); // a view would keep its whole batch
   }
 
   /** The call is over on the L2TP side: whatever is above it goes, with nothing sent. */
