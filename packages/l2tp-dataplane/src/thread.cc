@@ -27,6 +27,12 @@ void PacketThread::run() {
       fatal_ = {errno, "epoll_wait"};
       break;
     }
+    // Before the commands are taken: a post() after that sees an empty queue and wakes the thread again. And whenever it is
+    // readable, also without a command: one may have been run before its wakeup came.
+    for (int i = 0; i < n; i++) {
+      uint64_t count;
+      if (events[i].data.fd == wake_ && read(wake_, &count, sizeof count) < 0) break;
+    }
     // Commands may close the sockets these events are of: an event without its socket is ignored.
     run_commands();
     for (int i = 0; i < n && !ending_; i++) {
@@ -53,9 +59,6 @@ void PacketThread::run_commands() {
     if (commands_.empty()) return;
     running_.swap(commands_);
     waiting_sends_ = 0;
-    // Under the lock: a post() after it sees an empty queue and wakes the thread again.
-    uint64_t count;
-    if (read(wake_, &count, sizeof count) < 0) count = 0;
   }
   may_wait_ = kControlWait;
   for (Command& command : running_) command();

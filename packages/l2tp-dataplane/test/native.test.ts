@@ -24,18 +24,25 @@ async function build(
   sanitizers: string,
   tests: readonly string[],
   sources: readonly string[],
+  ...options: readonly string[]
 ): Promise<string> {
   const out = join(directory, name);
   const files = [...tests.map((f) => `test/native/${f}.cc`), ...sources.map((f) => `src/${f}.cc`)];
-  await run('g++', [...WARNINGS, `-fsanitize=${sanitizers}`, '-fno-sanitize-recover=all', '-o', out, ...files], {
-    cwd: home,
-  });
+  await run(
+    'g++',
+    [...WARNINGS, `-fsanitize=${sanitizers}`, '-fno-sanitize-recover=all', ...options, '-o', out, ...files],
+    {
+      cwd: home,
+    },
+  );
   return out;
 }
 
 // Side by side: compiling is most of the time.
 const unit = build('unit', 'address,undefined', ['unit', 'fuzz', 'drive'], PACKET_CODE);
 const stress = build('stress', 'thread', ['stress'], [...PACKET_CODE, ...THREAD]);
+const WRAPPED = '-Wl,--wrap=write,--wrap=epoll_wait';
+const wake = build('wake', 'address,undefined', ['wake'], [...PACKET_CODE, ...THREAD], WRAPPED);
 
 t.test('packet code: units, then mutations of test/native/seeds.txt', async (t) => {
   const { stdout } = await run(await unit, ['test/native/seeds.txt', String(ROUNDS)], { cwd: home });
@@ -50,4 +57,9 @@ t.test('packet thread: floods, changes and ends without a data race', async (t) 
   const namespace = process.getuid?.() === 0 ? ['-n'] : ['-rn'];
   const { stdout } = await run('unshare', [...namespace, ...still, await stress], { timeout: 120_000 });
   t.match(stdout, /^ok \d+ upcalls$/m);
+});
+
+t.test('packet thread: sleeps after a wakeup that came too late', async (t) => {
+  const { stdout } = await run(await wake, [], { timeout: 60_000 });
+  t.match(stdout, /^ok asleep after \d+ turns$/m);
 });
