@@ -65,6 +65,8 @@ export function parseIp(b: Uint8Array): Ip | undefined {
     const length = u16(b, 2);
     if (header < 20 || length < header || length > b.length) return undefined;
     const f = u16(b, 6);
+    // No datagram reaches beyond 65535 octets (RFC 791 §3.1).
+    if ((f & 0x1fff) * 8 + length > 65_535) return undefined;
     return {
       version,
       header,
@@ -144,10 +146,23 @@ export function mayAnswerWithError(ip: Ip): boolean {
   const from = ip.source;
   if (from.every((octet) => octet === 0) || isMulticast(from) || isMulticast(ip.destination) || ip.later) return false;
   const type = ip.packet[ip.header];
-  if (ip.version === 6) return ip.protocol !== 58 || (type !== undefined && type >= 128);
+  if (ip.version === 6) return mayAnswerIpv6(ip);
   if (from[0] === 0 || from[0] === 127 || from[0]! >= 240) return false;
   if (ip.protocol !== 1) return true;
   return type !== undefined && (type === 0 || type === 8 || (type >= 13 && type <= 18));
+}
+
+/** RFC 4443 §2.4 (e.1), behind extension headers too; none about what cannot be followed to its upper-layer header. */
+function mayAnswerIpv6({ protocol, header, packet }: Ip): boolean {
+  for (let next = protocol, at = header, i = 0; i < 8; i++) {
+    if (next === 58) return (packet[at] ?? 0) >= 128;
+    const fragment = next === 44;
+    if (!fragment && next !== 0 && next !== 43 && next !== 60) return at < packet.length;
+    if (at + 8 > packet.length || (fragment && (u16(packet, at + 2) & 0xfff8) !== 0)) return false;
+    next = packet[at]!;
+    at += fragment ? 8 : (packet[at + 1]! + 1) * 8;
+  }
+  return false;
 }
 
 /** ICMP fragmentation needed (RFC 1191 §4) or packet too big (RFC 4443 §3.2), from the packet's destination. */

@@ -5,10 +5,34 @@
 
 namespace dp {
 
+namespace {
+
+constexpr uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kDestinationOptions = 60;
+constexpr int kMaxExtensions = 8;
+
+// RFC 4443 §2.4 (e.1): never about an ICMPv6 error, also not about one behind extension headers. What cannot be followed to
+// its upper-layer header gets none either.
+bool may_answer_ipv6(const uint8_t* p, const IpHeader& ip) {
+  uint8_t next = ip.protocol;
+  size_t at = ip.header;
+  for (int i = 0; i < kMaxExtensions; i++) {
+    if (next == kIcmpv6) return at < ip.length && p[at] >= 128;
+    if (next != kHopByHop && next != kRouting && next != kFragment && next != kDestinationOptions) return at < ip.length;
+    if (at + 8 > ip.length) return false;
+    if (next == kFragment && (get16(p + at + 2) & 0xfff8) != 0) return false;  // not the first: no such header
+    const size_t length = next == kFragment ? 8 : (size_t{p[at + 1]} + 1) * 8;
+    next = p[at];
+    at += length;
+  }
+  return false;
+}
+
+}  // namespace
+
 bool may_answer_with_error(const uint8_t* p, const IpHeader& ip) {
   const Address& from = ip.source;
   if (from.any() || is_multicast(from) || is_multicast(ip.destination) || ip.later) return false;
-  if (ip.family == Family::v6) return ip.protocol != kIcmpv6 || (ip.length > 40 && p[40] >= 128);
+  if (ip.family == Family::v6) return may_answer_ipv6(p, ip);
   if (from.bytes[0] == 0 || from.bytes[0] == 127 || from.bytes[0] >= 240) return false;
   if (ip.protocol != kIcmp) return true;
   if (ip.length < ip.header + 1) return false;

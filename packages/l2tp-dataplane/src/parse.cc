@@ -70,6 +70,8 @@ bool parse_ipv4(const uint8_t* p, size_t n, IpHeader& out) {
   out.dont_fragment = (fragment & 0x4000) != 0;
   out.later = (fragment & 0x1fff) != 0;
   out.fragment = (fragment & 0x3fff) != 0;
+  // No datagram reaches beyond 65535 octets (RFC 791 §3.1): cut again, the end of such a fragment would become a first one.
+  if (size_t{static_cast<uint16_t>(fragment & 0x1fff)} * 8 + out.length > 65535) return false;
   out.source = Address::v4(p + 12);
   out.destination = Address::v4(p + 16);
   return true;

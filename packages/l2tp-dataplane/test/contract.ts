@@ -526,6 +526,57 @@ function tooBig(test: Define): void {
     t.strictSame(b.drops(), { 'too-big': 6n });
   });
 
+  test('no ICMPv6 error answers one behind extension headers (RFC 4443 §2.4)', async (t, b) => {
+    b.session({ open: true, mtu: 1280, prefixes: ['fd00:9::2/128'] });
+    const from = 'fd00:1::1';
+    const rest = new Array<number>(1300).fill(0);
+    const option = (next: number, length = 0) => [next, length, 1, 4, 0, 0, 0, 0];
+    const fragment = (next: number, offset: number) => [next, 0, ...u16(offset * 8), 0, 0, 0, 1];
+    const silent: readonly [number, readonly number[]][] = [
+      [58, [1]],
+      [0, [...option(60), ...option(58), 1]],
+      [43, [...option(58), 127]],
+      [44, [...fragment(58, 0), 3]],
+      [44, fragment(6, 1)],
+      [60, option(6, 255)],
+      [60, new Array<readonly number[]>(8).fill(option(60)).flat()],
+    ];
+    const answered: readonly [number, readonly number[]][] = [
+      [58, [128]],
+      [0, [...option(60), ...option(58), 129]],
+      [60, [...option(6, 1), ...new Array<number>(8).fill(0)]],
+      [44, fragment(17, 0)],
+      [50, []],
+    ];
+    for (const [protocol, start] of [...silent, ...answered]) {
+      b.rig.tunPacket(ipv6({ from, to: 'fd00:9::2', protocol, payload: [...start, ...rest] }));
+    }
+    await b.until('the errors', () => b.tun.length >= answered.length);
+    t.strictSame(
+      b.tun.map((error) => error[48 + 6]),
+      answered.map(([protocol]) => protocol),
+    );
+    t.strictSame(b.drops(), { 'too-big': BigInt(silent.length + answered.length) });
+  });
+
+  test('a fragment beyond 65535 octets is nothing (RFC 791 §3.1)', async (t, b) => {
+    b.session({ ...OPEN, mtu: 100 });
+    const at = (offset: number, from: string, to: string) => {
+      const packet = ipv4({ from, to, payload: big(108) });
+      packet.set(u16(offset), 6);
+      return packet;
+    };
+    const last = (65_535 - 108 - 7) >> 3;
+    b.rig.tunPacket(at(last + 2, INSIDE, CLIENT));
+    b.rig.tunPacket(at(last, INSIDE, CLIENT));
+    await b.until('the fragments of one', () => b.sent.length === 2);
+    t.strictSame({ ...b.dataplane.globalCounters() }, { 'no-route': 1n });
+    b.data(ppp(0x0021, at(0x1fff, CLIENT, INSIDE)));
+    b.data(ppp(0x0021, at(last, CLIENT, INSIDE)));
+    await b.until('one packet', () => b.tun.length === 1);
+    t.strictSame(b.drops(), { malformed: 1n });
+  });
+
   test('errors are limited', async (t, b) => {
     b.session({ ...OPEN, mtu: 100 });
     for (let i = 0; i < 60; i++)
