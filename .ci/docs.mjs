@@ -1,10 +1,13 @@
-// Writes the generated documentation from the compiled sources (npm run docs). test/daemon/docs.test.ts fails when it is stale.
+// Writes the generated documentation from the compiled sources (npm run docs). test/daemon/docs.test.ts and
+// conformance.test.ts fail when it is stale.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe } from '../dist/src/daemon/config-doc.js';
 import { configYaml } from '../dist/src/daemon/first-run.js';
+import { conformance } from '../dist/test/lib/conformance.js';
 
 const write = (path, text) => writeFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), text);
 
 write('docs/config.md', describe());
 write('etc/lockstep.yaml', configYaml());
+write('docs/conformance.md', conformance(fileURLToPath(new URL('../', import.meta.url))).markdown);
