@@ -7,7 +7,7 @@ import { type Dataplane, openDataplane } from '../io/dataplane.js';
 import { type Firewall, foreignDropPolicies, openFirewall } from '../io/firewall.js';
 import type { IkeLogEvent } from '../io/ports.js';
 import { IPV4_FORWARD, proxyArp, Sysctls } from '../io/sysctl.js';
-import { inspectXfrm, type XfrmPolicy } from '../io/xfrm.js';
+import { inspectXfrm, shuntsStand, type XfrmPolicy } from '../io/xfrm.js';
 import { AddressPool } from '../proto/aaa/pool.js';
 import { Endpoint } from '../proto/l2tp/endpoint.js';
 import { LocalAaa } from './aaa.js';
@@ -204,6 +204,7 @@ export class Gateway {
       charon: ike.charon === 'spawn' ? new SpawnedCharon(spawned) : undefined,
       policy: ipsecPolicy(ipsecSettings(config, listen)),
       kernelConfirms: async () => hasShunts((await inspectXfrm(xfrm)).ours.policies, listen),
+      kernelHolds: () => shuntsStand(listen),
       drive: this.#drive,
       log,
       onEvent: (event) => (event.type === 'log' ? this.#onIkeLog(event) : sas.input(event)),

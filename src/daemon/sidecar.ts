@@ -24,6 +24,8 @@ export interface SidecarOptions {
   readonly policy: IkePolicy;
   /** Whether the kernel has the drop policies too: charon lists what it believes. */
   readonly kernelConfirms: () => Promise<boolean>;
+  /** While 1701 is open, whether the drop policies still stand: asked every few seconds, so a cheap question. */
+  readonly kernelHolds?: () => Promise<boolean>;
   readonly drive: Drive;
   readonly log: Log;
   readonly onEvent: (event: IkeEvent) => void;
@@ -36,6 +38,8 @@ export interface SidecarOptions {
 /* Implementation */
 /** VICI may be lost this long before the port is shut. */
 const VICI_GRACE_MS = 3_000;
+/** Anyone may flush the kernel's policies; the firewall's guard stands alone until it is noticed. */
+const WATCH_MS = 5_000;
 const CONFIRM_TRIES = 50;
 const CONFIRM_EVERY_MS = 100;
 const START_TIMEOUT_MS = 30_000;
@@ -48,6 +52,7 @@ export class Sidecar {
   #stopping = false;
   #restartMs = RESTART_MIN_MS;
   #cancelGrace: (() => void) | undefined;
+  #cancelWatch: (() => void) | undefined;
   #started: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   constructor(options: SidecarOptions) {
@@ -73,6 +78,7 @@ export class Sidecar {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#cancelGrace?.();
+    this.#cancelWatch?.();
     await this.#o.monitor.close();
     await this.#o.charon?.stop();
   }
@@ -106,6 +112,7 @@ export class Sidecar {
     this.#restartMs = RESTART_MIN_MS;
     if (!this.#safe) {
       this.#safe = true;
+      this.#watch();
       this.#o.onSafe();
     }
     this.#started?.resolve();
@@ -118,6 +125,33 @@ export class Sidecar {
       await new Promise<void>((next) => this.#o.drive.after(CONFIRM_EVERY_MS, next));
     }
     return false;
+  }
+
+  #watch(): void {
+    const { kernelHolds, drive } = this.#o;
+    if (kernelHolds === undefined) return;
+    this.#cancelWatch = drive.after(WATCH_MS, async () => {
+      const held = await kernelHolds();
+      if (!this.#safe || this.#stopping) return;
+      if (held) this.#watch();
+      else await this.#policiesGone();
+    });
+  }
+
+  /** The clients' policies went along with ours: their SAs are of no use, and only a reload brings the shunts back. */
+  async #policiesGone(): Promise<void> {
+    const { monitor, policy, log } = this.#o;
+    const reason = 'the drop policies of UDP 1701 are gone from the kernel';
+    log.error('ike.policies-gone', { problem: reason, hint: 'who runs `ip xfrm policy flush` here?' });
+    this.#unsafe(reason);
+    try {
+      for (const { uniqueId } of await monitor.listSas()) await monitor.terminate(uniqueId);
+      // charon believes they still stand: it installs again only what it has taken out.
+      await monitor.loadPolicy({ ...policy, connections: {}, shunts: [] });
+    } catch (error) {
+      log.warn('ike.unload-failed', { problem: error instanceof Error ? error.message : String(error) });
+    }
+    await this.#secure();
   }
 
   #viciLost(): void {
@@ -148,6 +182,7 @@ export class Sidecar {
   #unsafe(reason: string): void {
     if (!this.#safe) return;
     this.#safe = false;
+    this.#cancelWatch?.();
     this.#o.onUnsafe(reason);
   }
 }

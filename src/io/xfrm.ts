@@ -100,6 +100,22 @@ export async function inspectXfrm(options: XfrmOptions): Promise<XfrmInventory> 
   return classify({ states: parseStates(states), policies: parsePolicies(policies) }, await claimed(options.record));
 }
 
+/**
+ * Whether the drop shunt of each address stands, in and out, asked by selector: one process and no listing, however many
+ * SAs there are. false also when the kernel cannot be asked.
+ */
+export async function shuntsStand(listen: readonly string[], run: Run = runTool): Promise<boolean> {
+  const lines = listen.flatMap((address) => {
+    const [own, any] = address.includes(':') ? [`${address}/128`, '::/0'] : [`${address}/32`, '0.0.0.0/0'];
+    return [
+      `xfrm policy get src ${own} dst ${any} proto udp sport 1701 dir out`,
+      `xfrm policy get src ${any} dst ${own} proto udp dport 1701 dir in`,
+    ];
+  });
+  const { status, stdout } = await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
+  return status === 0 && parsePolicies(stdout).filter((p) => p.block).length === lines.length;
+}
+
 /** Deletes what is ours, one by one, never a flush; charon must not be running. Returns how many; all gone after it. */
 export async function removeOwn(options: XfrmOptions): Promise<number> {
   const { run = runTool } = options;

@@ -12,6 +12,7 @@ import {
   parsePolicies,
   parseStates,
   removeOwn,
+  shuntsStand,
   XfrmError,
 } from '../../src/io/xfrm.js';
 
@@ -161,4 +162,33 @@ t.test('a broken record is as none; a kernel without IPsec says so', async (t) =
     inspectXfrm({ record, run }),
     new XfrmError('ip xfrm state list: Cannot open netlink socket: Protocol not supported'),
   );
+});
+
+t.test('the shunts of each address, in and out, by selector; one that is missing or passes is none', async (t) => {
+  const listing = (dir: string, action = ' action block') =>
+    `src 0.0.0.0/0 dst 0.0.0.0/0 proto udp uid 0\n\tdir ${dir}${action} index 82 priority 583295 ptype main share any\n`;
+  const asked: string[] = [];
+  const answering =
+    (stdout: string, status = 0) =>
+    async (tool: string, args: readonly string[], input?: string) => {
+      asked.push([tool, ...args, input].join(' '));
+      return { status, stdout, stderr: '' };
+    };
+  const both = listing('out') + listing('in');
+  t.equal(await shuntsStand(['198.51.100.1', '2001:db8::1'], answering(both + both)), true);
+  t.strictSame(asked, [
+    `ip -batch - ${[
+      'xfrm policy get src 198.51.100.1/32 dst 0.0.0.0/0 proto udp sport 1701 dir out',
+      'xfrm policy get src 0.0.0.0/0 dst 198.51.100.1/32 proto udp dport 1701 dir in',
+      'xfrm policy get src 2001:db8::1/128 dst ::/0 proto udp sport 1701 dir out',
+      'xfrm policy get src ::/0 dst 2001:db8::1/128 proto udp dport 1701 dir in',
+    ].join('\n')}\n`,
+  ]);
+  t.equal(
+    await shuntsStand(['198.51.100.1'], answering(both, 2)),
+    false,
+    'RTNETLINK answers: No such file or directory',
+  );
+  t.equal(await shuntsStand(['198.51.100.1'], answering(listing('out'))), false);
+  t.equal(await shuntsStand(['198.51.100.1'], answering(listing('out') + listing('in', ''))), false);
 });

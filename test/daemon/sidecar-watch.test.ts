@@ -1,0 +1,104 @@
+import t from 'tap';
+import { Drive } from '../../src/daemon/drive.js';
+import { ipsecPolicy } from '../../src/daemon/ipsec-policy.js';
+import { Secret } from '../../src/daemon/secret.js';
+import { Sidecar } from '../../src/daemon/sidecar.js';
+import { MemoryIke } from '../../src/io/memory-ike.js';
+import { type LogLine, memoryLog } from '../lib/daemon-rig.js';
+import { ikeSa } from '../lib/ike-events.js';
+import { VirtualClock } from '../lib/virtual-clock.js';
+
+const policy = ipsecPolicy({ listen: ['198.51.100.1'], secrets: [{ secret: new Secret('shared') }] });
+const settle = async () => {
+  for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+async function started() {
+  const clock = new VirtualClock();
+  const monitor = new MemoryIke();
+  const kernel = { holds: true, confirms: true, asked: 0 };
+  const said: string[] = [];
+  const log: LogLine[] = [];
+  const sidecar = new Sidecar({
+    monitor,
+    charon: undefined,
+    policy,
+    kernelConfirms: async () => kernel.confirms,
+    kernelHolds: async () => {
+      kernel.asked++;
+      return kernel.holds;
+    },
+    drive: new Drive(clock),
+    log: memoryLog(log),
+    onEvent: () => {},
+    onSafe: () => said.push('safe'),
+    onUnsafe: (reason) => said.push(`unsafe: ${reason}`),
+  });
+  await sidecar.start();
+  const pass = async (ms: number) => {
+    for (let end = clock.now() + ms; clock.now() < end; ) {
+      clock.run(Math.min(end, clock.now() + 100));
+      await settle();
+    }
+  };
+  return { monitor, kernel, said, log, sidecar, pass };
+}
+const GONE = 'unsafe: the drop policies of UDP 1701 are gone from the kernel';
+
+t.test('policies that stand are asked for every 5 s, and that is all', async (t) => {
+  const { kernel, said, pass, monitor } = await started();
+  await pass(20_000);
+  t.equal(kernel.asked, 4);
+  t.strictSame(said, ['safe']);
+  t.equal(monitor.policies.length, 1);
+});
+
+t.test(
+  'flushed: the port is shut, the SAs go, the policies are taken out and loaded anew, then it opens',
+  async (t) => {
+    const { monitor, kernel, said, pass, log } = await started();
+    monitor.sas = [ikeSa('7', []), ikeSa('9', [])];
+    Object.assign(kernel, { holds: false, confirms: false });
+    await pass(5_000);
+    t.strictSame(said, ['safe', GONE]);
+    t.strictSame(monitor.terminated, ['7', '9']);
+    t.strictSame(
+      monitor.policies.slice(1).map((p) => Object.keys(p.connections).length),
+      [0, Object.keys(policy.connections).length],
+      'out, then in again',
+    );
+    t.match(
+      log.map((l) => l.event),
+      ['ike.policies-gone'],
+    );
+    await pass(1_000);
+    t.strictSame(said, ['safe', GONE], 'not before the kernel has them');
+    Object.assign(kernel, { holds: true, confirms: true });
+    await pass(200);
+    t.strictSame(said, ['safe', GONE, 'safe']);
+    kernel.asked = 0;
+    await pass(5_000);
+    t.equal(kernel.asked, 1, 'and is watched again');
+  },
+);
+
+t.test('a charon that refuses to forget is loaded all the same', async (t) => {
+  const { monitor, kernel, said, pass, log } = await started();
+  kernel.holds = false;
+  monitor.refuse = new Error('busy');
+  await pass(5_000);
+  t.strictSame(said, ['safe', GONE, 'safe']);
+  t.match(log.find((l) => l.event === 'ike.unload-failed')?.fields, { problem: 'busy' });
+});
+
+t.test('no more questions once it stops, or is unsafe for another reason', async (t) => {
+  const stopped = await started();
+  await stopped.sidecar.stop();
+  await stopped.pass(10_000);
+  t.equal(stopped.kernel.asked, 0);
+  const lost = await started();
+  lost.monitor.push({ type: 'lost' });
+  await lost.pass(10_000);
+  t.match(lost.said, ['safe', /lost/]);
+  t.equal(lost.kernel.asked, 0);
+});
