@@ -24,10 +24,12 @@ import { Sessions, type SessionsOptions } from './sessions.js';
 const NO_L2TP_HINT_MS = 15_000;
 
 /**
- * After the peer's StopCCN its SA stays this long, to acknowledge it again should our ZLB be lost (RFC 2661 §5.7, RFC 3193
- * §3.1): long enough for two retransmissions; the full cycle of 31 s would keep a dead client's SA half a minute.
+ * After the peer's StopCCN its SA stays this long: to acknowledge it again should our ZLB be lost (RFC 2661 §5.7, RFC 3193
+ * §3.1), and because a client that ended L2TP before PPP goes on with LCP Terminate-Requests, at 3 s and then no more
+ * (RFC 1661 §4.6), which without an SA would leave it in clear (measured with xl2tpd and pppd). The full cycle of 31 s
+ * would keep a dead client's SA half a minute.
  */
-const SA_LINGER_MS = 3_000;
+const SA_LINGER_MS = 7_000;
 
 /** RFC 2661 §4.4.2, StopCCN. */
 const CLEAR: ResultCode = { result: 1 };

@@ -8,6 +8,9 @@ import type { IpsecSettings } from './ipsec-policy.js';
 /** Upper bound of the inner MTU where `ppp.mtu` is auto: fits every cipher with NAT-T over a 1500 octet path. */
 export const DEFAULT_MTU = 1_400;
 
+/** A tunnel whose only call failed or ended: time for another call, and not longer, for its IKE SA stays with it. */
+const EMPTY_TUNNEL_MS = 20_000;
+
 const seconds = (ms: number): number => Math.round(ms / 1_000);
 
 export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
@@ -16,6 +19,7 @@ export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
     receiveWindow: l2tp.receiveWindow,
     helloIntervalMs: l2tp.helloInterval,
     closeTimeoutMs: l2tp.closeTimeout,
+    emptyTunnelTimeoutMs: EMPTY_TUNNEL_MS,
     random: randomBytes,
     limits: {
       ...defaultLimits,

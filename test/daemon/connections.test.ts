@@ -206,7 +206,9 @@ t.test('the peer’s StopCCN: acknowledged, repeated acknowledgements possible, 
   t.strictSame(rig.acts, ['remove', 'send 1 ZLB']);
   t.strictSame(rig.left, NOTHING, 'everything of the session is given back at once');
   t.strictSame(rig.ike.terminated, [], 'while our ZLB may be lost the SA stays (RFC 2661 §5.7)');
-  await rig.run(5_000);
+  await rig.run(6_500);
+  t.strictSame(rig.acts.slice(2), [], "and while the client's last LCP Terminate-Request may come (RFC 1661 §4.6)");
+  await rig.run(1_000);
   t.strictSame(rig.acts.slice(2), ['flush', 'terminate 1']);
 });
 
