@@ -84,7 +84,7 @@ export class Gateway {
     });
     this.#dataplane = openDataplane({
       tunFds: this.#inside.fds,
-      vnetHeader: false,
+      vnetHeader: this.#inside.vnetHeader,
       onUpcalls: (batch) => this.#connections.onUpcalls(batch),
       onError: (error) => options.onFatal(error),
     });

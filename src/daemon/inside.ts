@@ -23,8 +23,7 @@ export class Inside {
 
   /** Creates the device, up, addressed and routed; all or nothing. Throws TuntapError. */
   static open(options: InsideOptions): Inside {
-    // Whole packets without virtio header: the packet thread's fast path decides otherwise when it has one.
-    const tun = openTuntap({ mode: 'tun', name: options.name, mtu: options.mtu, queues: 1, vnetHeader: false });
+    const tun = openTuntap({ mode: 'tun', name: options.name, mtu: options.mtu, queues: 1, ...LARGE });
     try {
       tun.addAddress(`${options.gateway}/32`);
       tun.setUp(true);
@@ -44,10 +43,18 @@ export class Inside {
     return this.#tun.queues.map((q) => q.fd);
   }
 
+  /** Packets of `fds` have a virtio_net_hdr. */
+  get vnetHeader(): boolean {
+    return this.#tun.vnetHeader;
+  }
+
   close(): void {
     this.#tun.close();
   }
 }
+
+/** One read brings a train of TCP segments, which the packet thread cuts: a system call per packet is what limits it. */
+const LARGE = { vnetHeader: true, offloads: ['csum', 'tso4', 'tso6', 'tso-ecn'] } as const;
 
 const routesOf = (options: InsideOptions): string[] => {
   const covered = new Set(prefixes(options.ranges.map(showRange)));

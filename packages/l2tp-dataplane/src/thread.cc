@@ -107,7 +107,8 @@ void PacketThread::socket_ready(Socket& socket) {
 void PacketThread::tun_ready(int fd) {
   const uint64_t now = now_ms();
   const size_t header = options_.vnet_header ? kVnetHeader : 0;
-  for (size_t i = 0; i < kBatch; i++) {
+  size_t taken = 0;
+  for (size_t i = 0; i < kBatch && taken < kTurnOctets; i++) {
     uint8_t* p = &tun_buffers_[i * kTunStride];
     const ssize_t n = read(fd, p, kTunStride);
     if (n < 0) {
@@ -121,6 +122,7 @@ void PacketThread::tun_ready(int fd) {
       ending_ = true;
       break;
     }
+    taken += static_cast<size_t>(n);
     if (static_cast<size_t>(n) <= header) continue;
     VnetHeader vnet;
     std::memcpy(&vnet, p, sizeof vnet);

@@ -29,6 +29,8 @@ struct ControlDatagram {
 };
 
 constexpr size_t kTunStride = kVnetHeader + 65536 + 118;
+// One turn takes kBatch packets from a TUN queue, but of TSO frames only so many octets: commands and sockets wait.
+constexpr size_t kTurnOctets = 256 << 10;
 constexpr int kControlWait = 200;  // ms the control datagrams of one turn of the loop may wait for room in the send buffer
 
 class PacketThread final : private Sink {
