@@ -6,7 +6,7 @@ import { decodeFrame, encodeFrame, PROTOCOL } from '../src/wire/ppp/frame.js';
 import { lcpOptions } from '../src/wire/ppp/lcp.js';
 import { fromHex, toHex } from '../src/wire/reader.js';
 import { octets, vectors } from '../test/lib/vectors.js';
-import { type Bench, nanoseconds, type Row, show } from './measure.js';
+import { type Bench, nanoseconds, type Row, ratio, show, spread } from './measure.js';
 
 /** Bytes on the wire, how to read them, and how to write what was read. */
 interface Case<V> {
@@ -88,9 +88,9 @@ function rows<V>({ name, bytes, decode, encode }: Case<V>): Row[] {
   });
   const row = (what: 'decode' | 'encode', other: 'parse' | 'stringify'): Row => ({
     what: `${what} ${name} (${again.length} octets)`,
-    figure: `${show(ns[what])} ns`,
-    limit: `copy ${show(ns.copy)} ns, JSON.${other} ${show(ns[other])} ns`,
-    ratio: `${(ns[what].median / ns.copy.median).toFixed(1)} copies, ${(ns[what].median / ns[other].median).toFixed(2)} JSON.${other}`,
+    figure: `${show(spread(ns[what]))} ns`,
+    limit: `copy ${show(spread(ns.copy))} ns, JSON.${other} ${show(spread(ns[other]))} ns`,
+    ratio: `${ratio(ns[what], ns.copy).toFixed(1)} copies, ${ratio(ns[what], ns[other]).toFixed(2)} JSON.${other}`,
   });
   return [row('decode', 'parse'), row('encode', 'stringify')];
 }

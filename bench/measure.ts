@@ -8,7 +8,7 @@ export interface Spread {
   readonly max: number;
 }
 
-/** One line of a result: the last column but one is the figure, the last its relation to the limit of the same run. */
+/** One line of a result: a figure, the limit of the same run, and how they relate. */
 export interface Row {
   readonly what: string;
   readonly figure: string;
@@ -18,8 +18,9 @@ export interface Row {
 
 export type Bench = () => Promise<readonly Row[]>;
 
-export const ROUNDS = 9;
-const ROUND_MS = 20;
+/** Many short rounds: what disturbs the machine for a while hits some of them, not the median. */
+const ROUNDS = 41;
+const ROUND_MS = 5;
 
 export function spread(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
@@ -30,8 +31,8 @@ export function spread(values: readonly number[]): Spread {
 let sink = 0;
 export const consumed = (): number => sink;
 
-/** Nanoseconds per call of each function, the functions taking turns. Each returns a number that depends on its work. */
-export function nanoseconds<K extends string>(functions: Readonly<Record<K, () => number>>): Record<K, Spread> {
+/** Nanoseconds per call of each function in each turn, the functions taking turns. Each returns a number that depends on its work. */
+export function nanoseconds<K extends string>(functions: Readonly<Record<K, () => number>>): Record<K, number[]> {
   const names = Object.keys(functions) as K[];
   const count = {} as Record<K, number>;
   const rounds = {} as Record<K, number[]>;
@@ -43,7 +44,7 @@ export function nanoseconds<K extends string>(functions: Readonly<Record<K, () =
   for (let round = 0; round < ROUNDS; round++) {
     for (const name of names) rounds[name].push((timed(functions[name], count[name]) * 1e6) / count[name]);
   }
-  return Object.fromEntries(names.map((name) => [name, spread(rounds[name])])) as Record<K, Spread>;
+  return rounds;
 }
 
 function timed(run: () => number, count: number): number {
@@ -51,6 +52,10 @@ function timed(run: () => number, count: number): number {
   for (let i = 0; i < count; i++) sink = (sink + run()) | 0;
   return performance.now() - began;
 }
+
+/** How many times as large `a` is as `b`: the median of the ratios of the turns. */
+export const ratio = (a: readonly number[], b: readonly number[]): number =>
+  spread(a.map((value, turn) => value / b[turn]!)).median;
 
 /** `123 (100-150)` */
 export const show = (s: Spread, digits = 0): string =>

@@ -4,15 +4,15 @@ import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { codec } from './codec.js';
-import { type Bench, consumed, ROUNDS, type Row } from './measure.js';
+import { type Bench, consumed, type Row } from './measure.js';
 import { setupRate } from './setup-rate.js';
 
 const BENCHES: Readonly<Record<string, Bench>> = { codec, 'setup-rate': setupRate };
 const RESULTS = new URL('../../bench/results.md', import.meta.url);
 const HEAD = `# Bench results
 
-Appended by \`npm run bench -- --write\`. Figures are the median of ${ROUNDS} rounds with the lowest and the highest; the limit was
-measured in the same run, in turns with the figure. Compare ratios, not figures, between machines.
+Appended by \`npm run bench -- --write\`. Figures are medians of many rounds with the lowest and the highest; the limit was measured
+in turns with the figure, and the ratio is the median of the ratios of the turns. Compare ratios, not figures, between machines.
 `;
 
 const { values, positionals } = parseArgs({
