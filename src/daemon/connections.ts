@@ -6,6 +6,7 @@
  *
  * and from below (the mark is gone): straight up, with nothing sent. Here are marks and tunnels; sessions.ts has the rest.
  */
+import { isIP } from 'node:net';
 import type { Dataplane, Upcall } from '../io/dataplane.js';
 import type { Endpoint } from '../proto/l2tp/endpoint.js';
 import type { EndpointIn, EndpointOut } from '../proto/l2tp/events.js';
@@ -30,6 +31,12 @@ const NO_L2TP_HINT_MS = 15_000;
  * would keep a dead client's SA half a minute.
  */
 const SA_LINGER_MS = 7_000;
+
+/** A peer that hung up its last call may place another on the same tunnel within this. */
+const CDN_GRACE_MS = 3_000;
+
+/** How often a tunnel's data counts as a sign of life: well within the 31 s in which an unanswered HELLO ends it. */
+const TRAFFIC_CHECK_MS = 10_000;
 
 /** RFC 2661 §4.4.2, StopCCN. */
 const CLEAR: ResultCode = { result: 1 };
@@ -76,6 +83,7 @@ export class Connections {
         close: ({ ids: { tunnelId, sessionId } }, result) =>
           this.#endpoint.input({ type: 'close-session', tunnelId, sessionId, result }),
         probe: ({ id }) => this.#endpoint.input({ type: 'probe', tunnelId: id }),
+        samePeer: (a, b) => a.path.mark === b.path.mark || this.#sameHost(a, b),
       },
       onEnd: () => this.#settle(),
     });
@@ -199,12 +207,12 @@ export class Connections {
     this.#cancelHint(mark);
     this.#hold.forget(mark);
     this.#dataplane.forgetMark(mark);
+    this.#o.log.info('ike.child-down', { mark, reason });
     for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#endSessions(tunnel, reason);
     for (const [tunnelId, leaving] of this.#leaving) if (leaving === mark) this.#leaving.delete(tunnelId);
     // Those being set up or closed too: they are in no registry.
     this.#endpoint.input({ type: 'abandon-mark', mark });
     this.#settle();
-    this.#o.log.info('ike.child-down', { mark, reason });
   }
 
   // ------------------------------------------------------------------------------------------------------- from L2TP
@@ -242,14 +250,9 @@ export class Connections {
     for (const older of this.registry.tunnelsOfMark(path.mark)) {
       this.#endpoint.input({ type: 'probe', tunnelId: older.id });
     }
-    this.registry.addTunnel({
-      id: tunnelId,
-      peer,
-      path,
-      sessions: new Map(),
-      since: this.#drive.now(),
-      closing: false,
-    });
+    const tunnel: Tunnel = { id: tunnelId, peer, path, sessions: new Map(), since: this.#drive.now(), closing: false };
+    this.registry.addTunnel(tunnel);
+    this.#watchTraffic(tunnel, 0n);
     this.#o.log.info('tunnel.up', {
       tunnelId,
       peerTunnelId: peer.peerTunnelId,
@@ -260,13 +263,28 @@ export class Connections {
     if (this.#draining !== undefined) this.#closeTunnel(this.registry.tunnel(tunnelId)!, SHUTTING_DOWN);
   }
 
+  /** The packet thread keeps transit to itself: its counters tell that the peer lives (RFC 2661 §5.5). */
+  #watchTraffic(tunnel: Tunnel, before: bigint): void {
+    this.#drive.after(TRAFFIC_CHECK_MS, () => {
+      if (this.registry.tunnel(tunnel.id) !== tunnel) return;
+      let packets = 0n;
+      for (const { ids } of tunnel.sessions.values()) {
+        packets += this.#dataplane.sessionCounters(ids.tunnelId, ids.sessionId)?.packetsIn ?? 0n;
+      }
+      if (packets > before) this.#endpoint.input({ type: 'traffic', tunnelId: tunnel.id });
+      this.#watchTraffic(tunnel, packets);
+    });
+  }
+
   #sessionDown(out: EndpointOut & { type: 'session-down' }): void {
     this.#sessions.down(out);
     const tunnel = this.registry.tunnel(out.session.tunnelId);
     if (tunnel === undefined || tunnel.closing || tunnel.sessions.size > 0) return;
-    // After our CDN the tunnel has no reason left. After the peer's, its StopCCN usually follows, or the endpoint closes
-    // a tunnel that stays empty.
-    if (out.by !== 'peer') this.#closeTunnel(tunnel, CLEAR);
+    // After our CDN the tunnel has no reason left. After the peer's, its StopCCN usually follows, seldom another call.
+    if (out.by !== 'peer') return this.#closeTunnel(tunnel, CLEAR);
+    this.#drive.after(CDN_GRACE_MS, () => {
+      if (tunnel.sessions.size === 0 && !tunnel.closing) this.#closeTunnel(tunnel, CLEAR);
+    });
   }
 
   #tunnelDown(out: EndpointOut & { type: 'tunnel-down' }): void {
@@ -330,6 +348,15 @@ export class Connections {
     const sa = this.#o.sa(tunnel.path.mark);
     const outer = { ipv6: tunnel.path.remote.includes(':') };
     return sa === undefined ? this.#o.maxMtu : innerMtu(sa.current, outer, this.#o.maxMtu);
+  }
+
+  /**
+   * One machine that came back from another NAT port: the same public address, and as IKE identity the same address of
+   * its own, of which there is one behind a NAT. Other identities may be shared by a whole company.
+   */
+  #sameHost(a: Tunnel, b: Tunnel): boolean {
+    const [idA, idB] = [a, b].map(({ path }) => this.#o.sa(path.mark)?.ike.remoteId);
+    return idA !== undefined && idA === idB && isIP(idA) !== 0 && a.path.remote === b.path.remote;
   }
 
   #cancelHint(mark: number): void {

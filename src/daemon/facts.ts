@@ -1,5 +1,6 @@
 /** The fields of log events: the same names for the same facts everywhere. */
 import type { SessionCounters } from '../io/dataplane.js';
+import type { IkeEvent } from '../io/ports.js';
 import type { EndpointOut } from '../proto/l2tp/events.js';
 import { never } from '../wire/result.js';
 import type { Session } from './registry.js';
@@ -25,6 +26,23 @@ export const ikeFields = (sa: MarkInfo) => ({
   remoteId: sa.ike.remoteId,
   cipher: sa.ike.cipher,
 });
+
+/** A VICI event in a line, as it came. */
+export const eventFields = (event: Exclude<IkeEvent, { type: 'log' }>) => {
+  const base = { type: event.type };
+  if (event.type === 'connected' || event.type === 'lost') return base;
+  if (event.type === 'snapshot') return { ...base, sas: event.sas.length };
+  const sa = event.type === 'ike-rekey' ? event.new : event.sa;
+  return {
+    ...base,
+    ...('up' in event ? { up: event.up } : {}),
+    ike: sa.uniqueId,
+    state: sa.state,
+    remote: sa.remoteHost,
+    remotePort: sa.remotePort,
+    children: sa.children.map((c) => ({ id: c.uniqueId, mark: c.markIn, state: c.state, spiIn: c.spiIn })),
+  };
+};
 
 export const endText = (out: EndpointOut & { type: 'session-down' }): string => {
   const code = out.result === undefined ? '' : ` (result ${out.result.result})`;

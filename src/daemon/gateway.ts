@@ -17,6 +17,7 @@ import { configWarnings, excludedAddresses } from './config-check.js';
 import { Connections } from './connections.js';
 import { ControlServer, type StatusView } from './control.js';
 import { Drive } from './drive.js';
+import { eventFields } from './facts.js';
 import { IkeLogWatch } from './ike-log.js';
 import { Inside, showRange } from './inside.js';
 import { ipsecPolicy } from './ipsec-policy.js';
@@ -114,7 +115,10 @@ export class Gateway {
       this.#control = await ControlServer.open(config.control.socket, {
         status: () => this.#status(),
         sessions: () => sessionViews(this.#connections.registry, this.#dataplane, (mark) => this.#sas.lookup(mark)),
-        disconnect: (target) => this.#connections.disconnect(target),
+        disconnect: (target) => {
+          log.info('admin.disconnect', { target });
+          return this.#connections.disconnect(target);
+        },
       });
       await this.#reach();
       await this.#startSidecar();
@@ -207,7 +211,11 @@ export class Gateway {
       kernelHolds: () => shuntsStand(listen),
       drive: this.#drive,
       log,
-      onEvent: (event) => (event.type === 'log' ? this.#onIkeLog(event) : sas.input(event)),
+      onEvent: (event) => {
+        if (event.type === 'log') return this.#onIkeLog(event);
+        log.debug('ike.event', eventFields(event));
+        sas.input(event);
+      },
       onSafe: () => this.#openPort(),
       onUnsafe: (reason) => this.#shutPort(reason),
     });

@@ -11,6 +11,9 @@ export const DEFAULT_MTU = 1_400;
 /** A tunnel whose only call failed or ended: time for another call, and not longer, for its IKE SA stays with it. */
 const EMPTY_TUNNEL_MS = 20_000;
 
+/** Probes left unanswered before a peer is dead. */
+const DPD_TRIES = 5;
+
 const seconds = (ms: number): number => Math.round(ms / 1_000);
 
 export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
@@ -54,4 +57,5 @@ export const ipsecSettings = ({ ike }: Config, listen: readonly string[]): Ipsec
   ikeLifetime: seconds(ike.ikeLifetime),
   espLifetime: seconds(ike.childLifetime),
   dpdDelay: seconds(ike.dpdDelay),
+  dpdTimeout: DPD_TRIES * seconds(ike.dpdDelay),
 });

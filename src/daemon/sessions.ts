@@ -36,6 +36,8 @@ export interface SessionsOptions {
     close(session: Session, result: ResultCode): void;
     /** Ask an older tunnel whether its peer still lives. */
     probe(tunnel: Tunnel): void;
+    /** Whether both tunnels are certainly of one machine. */
+    samePeer(a: Tunnel, b: Tunnel): boolean;
   };
   /** A session is gone. */
   readonly onEnd: () => void;
@@ -187,18 +189,17 @@ export class Sessions {
   }
 
   /**
-   * The same user from the same peer (its mark) on an older session: the leftover of a crash, ended at once. From the
-   * same address under another mark it may be a second machine behind one NAT: it is only asked whether it lives.
+   * The same user from the same peer on an older session: the leftover of a crash, ended at once. From the same address
+   * under another mark it may be a second machine behind one NAT: it is only asked whether it lives.
    */
   #replaceStale(session: Session, user: string): void {
     const { registry, call } = this.#o;
     for (const old of registry.sessionsOfUser(user)) {
       if (old === session) continue;
-      const { path } = old.tunnel;
-      if (path.mark === session.tunnel.path.mark) {
+      if (call.samePeer(old.tunnel, session.tunnel)) {
         old.endReason ??= 'replaced by a new connection of the same client';
         this.#hangUp(old, ADMINISTRATIVE);
-      } else if (path.remote === session.tunnel.path.remote) call.probe(old.tunnel);
+      } else if (old.tunnel.path.remote === session.tunnel.path.remote) call.probe(old.tunnel);
     }
   }
 

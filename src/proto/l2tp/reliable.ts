@@ -44,6 +44,7 @@ export const MAX_QUEUED = 256;
 interface Pending {
   readonly sessionId: number;
   readonly body: Uint8Array;
+  readonly keepalive: boolean;
   sent: number;
 }
 
@@ -81,6 +82,9 @@ export class ReliableChannel {
   #ssthresh = DEFAULT_WINDOW;
   #acksInAvoidance = 0;
   #retransmitAt: Instant | undefined;
+  /** Data came from the peer since the head of the queue was first sent. */
+  #lifeSeen = false;
+  #hurry = false;
 
   constructor(config: RetransmitConfig, receiveWindow: number, transmit: (out: Outgoing) => void) {
     this.#config = config;
@@ -109,9 +113,22 @@ export class ReliableChannel {
     this.#cwnd = Math.min(this.#cwnd, size);
   }
 
-  /** Queues a message; flush() sends what the window allows. */
-  send(sessionId: number, body: Uint8Array): void {
-    this.#queue.push({ sessionId, body, sent: 0 });
+  /**
+   * Queues a message; flush() sends what the window allows. A keepalive (HELLO) only asks whether the peer lives: while its
+   * data arrives, the peer is not lost for leaving that unanswered.
+   */
+  send(sessionId: number, body: Uint8Array, keepalive = false): void {
+    this.#queue.push({ sessionId, body, keepalive, sent: 0 });
+  }
+
+  /** Data arrived from the peer. */
+  sawLife(): void {
+    this.#lifeSeen = true;
+  }
+
+  /** The last messages: they go at once, not behind one that is not acknowledged; the peer's window still holds. */
+  hurry(): void {
+    this.#hurry = true;
   }
 
   /** Drops what was never transmitted, so that a StopCCN need not wait behind it. */
@@ -161,7 +178,8 @@ export class ReliableChannel {
 
   /** Sends what the windows allow, then a ZLB at once if an acknowledgement is still owed (a window-1 peer waits for it). */
   flush(now: Instant): void {
-    while (this.#sent < this.#queue.length && this.#sent < this.#cwnd) {
+    const window = this.#hurry ? this.#peerWindow : this.#cwnd;
+    while (this.#sent < this.#queue.length && this.#sent < window) {
       this.#transmitAt(now, this.#sent++);
     }
     if (this.#ackOwed) this.#put({ sessionId: 0, body: EMPTY }, this.#next);
@@ -170,7 +188,11 @@ export class ReliableChannel {
   /** Retransmits when due; 'lost' when the peer has not acknowledged a message after the last try. */
   handleTimeout(now: Instant): 'lost' | undefined {
     if (this.#retransmitAt === undefined || now < this.#retransmitAt) return undefined;
-    if (this.#queue[0]!.sent > this.#config.tries) return 'lost';
+    const head = this.#queue[0]!;
+    if (head.sent > this.#config.tries) {
+      if (!head.keepalive || this.#queue.length > 1 || !this.#lifeSeen) return 'lost';
+      head.sent = 0; // its Ns is taken: it is sent for another cycle
+    }
     // Appendix A: half the window into SSTHRESH, slow start again. The rest of the flight follows as the window opens.
     this.#ssthresh = Math.max(1, Math.floor(this.#cwnd / 2));
     this.#cwnd = 1;
@@ -198,6 +220,7 @@ export class ReliableChannel {
     const message = this.#queue[index]!;
     const Ns = (this.#una + index) % MODULO;
     if (Ns === this.#next) this.#next = (Ns + 1) % MODULO;
+    if (index === 0 && message.sent === 0) this.#lifeSeen = false;
     message.sent++;
     this.#retransmitAt ??= after(now, interval(this.#config, message.sent - 1));
     this.#put(message, Ns);

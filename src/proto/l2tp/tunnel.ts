@@ -126,15 +126,16 @@ export class Tunnel {
     this.#settle(now);
   }
 
-  /** Data was received: the silence before a HELLO starts anew (§5.5). */
+  /** Data was received: the silence before a HELLO starts anew (§5.5), and an unanswered HELLO is no proof of death. */
   traffic(now: Instant): void {
     this.#heard = now;
+    this.#reliable.sawLife();
   }
 
   /** Sends a HELLO unless the answer to another message will tell as much, or a call is being set up. */
   probe(now: Instant): void {
     if (this.#state === 'established' && this.#reliable.idle && !this.sessions.settingUp) {
-      this.#send(0, { type: 'HELLO', avps: {} });
+      this.#reliable.send(0, encodeMessage({ type: 'HELLO', avps: {} }), true);
     }
     this.#settle(now);
   }
@@ -367,6 +368,7 @@ export class Tunnel {
         return this.#send(0, { type: 'SCCCN', avps: this.#handshake.response('SCCCN', challenge) });
       case 'StopCCN':
         this.#reliable.dropUnsent();
+        this.#reliable.hurry();
         return this.#send(0, stopCcn(this.id, { result: StopResult.general, ...ending.result }));
       // Exhaustive: reached by a bug of ours only.
       /* v8 ignore next 2 */

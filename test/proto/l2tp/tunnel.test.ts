@@ -256,6 +256,34 @@ t.test('§5.5: a HELLO that is not answered within the full cycle ends the tunne
   t.match(peer.out('session-down'), [{ by: 'timeout' }]);
 });
 
+t.test('§5.5: a HELLO that is not answered ends nothing while data arrives; silence after that does', async (t) => {
+  const { peer } = inSession();
+  const tunnelId = id(peer);
+  peer.advance(60_000);
+  peer.advance(20_000);
+  t.strictSame(peer.input({ type: 'traffic', tunnelId }), []);
+  t.strictSame(peer.advance(11_000).slice(-1), ['HELLO Ns=2 Nr=4'], 'it is sent for another cycle');
+  t.strictSame(peer.advance(30_999), Array(5).fill('HELLO Ns=2 Nr=4'), 'what came before does not count again');
+  t.strictSame(peer.advance(1), ['session-down', 'tunnel-down', 'tunnel-gone']);
+});
+
+t.test('a HELLO that is not answered does not hold up our StopCCN', async (t) => {
+  const { peer } = inSession();
+  peer.advance(61_000);
+  const close = { type: 'close-tunnel', tunnelId: id(peer), result: { result: 1 } } as const;
+  t.strictSame(peer.input(close), ['session-down', 'StopCCN Ns=3 Nr=4', 'tunnel-down']);
+  t.strictSame(peer.advance(2_000), ['HELLO Ns=2 Nr=4', 'StopCCN Ns=3 Nr=4'], 'repeated together');
+});
+
+t.test('§5.5: data excuses a HELLO only, and only while nothing waits behind it', async (t) => {
+  const { peer } = inSession();
+  const tunnelId = id(peer);
+  peer.advance(60_000);
+  peer.send(icrq(6)); // its ICRP waits behind the HELLO, in a window that a retransmission has closed
+  peer.input({ type: 'traffic', tunnelId });
+  t.strictSame(peer.advance(31_000).slice(-3), ['session-down', 'tunnel-down', 'tunnel-gone']);
+});
+
 t.test('helloIntervalMs 0 sends none; probe sends one, but never two, and never while a call is set up', async (t) => {
   const { peer } = inSession({ helloIntervalMs: 0, emptyTunnelTimeoutMs: 0 });
   t.strictSame(peer.advance(1_000_000), []);
