@@ -2,7 +2,7 @@ import t from 'tap';
 import { ipv4 } from '../../packages/l2tp-dataplane/test/packets.js';
 import { PROTOCOL } from '../../src/wire/ppp/frame.js';
 import { NOTHING, Rig } from '../lib/daemon-rig.js';
-import { childDown, childSa, ikeDown, ikeSa } from '../lib/ike-events.js';
+import { childDown, childSa, childUp, ikeDown, ikeSa } from '../lib/ike-events.js';
 
 const ping = (from: string, to = '192.0.2.1') => ipv4({ from, to, payload: [0, 7, 0, 7, 0, 8, 0, 0] });
 
@@ -212,7 +212,7 @@ t.test('the peer’s StopCCN: acknowledged, repeated acknowledgements possible, 
   t.strictSame(rig.acts.slice(2), ['flush', 'terminate 1']);
 });
 
-t.test('the peer’s CDN alone: the tunnel may take another call, and ends empty after a while', async (t) => {
+t.test('the peer’s CDN alone: the tunnel may take another call for 3 s', async (t) => {
   const rig = new Rig();
   const client = await rig.connect({ mark: 1 });
   rig.acts.length = 0;
@@ -222,8 +222,10 @@ t.test('the peer’s CDN alone: the tunnel may take another call, and ends empty
   client.openSession();
   await rig.run(1_000);
   t.equal(rig.left.sessions, 1, 'another call');
+  await rig.run(10_000);
+  t.equal(rig.left.sessions, 1, 'which stays');
   client.closeSession();
-  await rig.run(70_000);
+  await rig.run(4_000);
   t.strictSame(rig.left, NOTHING);
   t.strictSame(rig.ike.terminated, ['1']);
 });
@@ -374,6 +376,52 @@ t.test(
     t.match(rig.events('session.end'), [{ mark: 1, reason: 'the client no longer answers L2TP' }]);
   },
 );
+
+t.test('a machine that crashed and is back from another NAT port: known by the address it calls itself', async (t) => {
+  const behindNat = (rig: Rig, mark: number, remoteId: string, address?: string) => {
+    const client = rig.client({ mark, user: 'bob', passwords: ['builder'], ...(address && { address }) });
+    rig.ike.push(childUp(rig.saOf(client, { remoteId })));
+    return client.dial();
+  };
+  const cases = [
+    ['the same', '192.168.77.11', undefined, '10.99.0.50'],
+    ['its neighbour', '192.168.77.12', undefined, undefined],
+    ['the same private address behind another NAT', '192.168.77.11', '203.0.113.9', undefined],
+    ['a name that a whole company shares', 'vpn.example', undefined, undefined],
+  ] as const;
+  for (const [name, id, address, lease] of cases) {
+    const rig = new Rig();
+    const first = behindNat(rig, 1, id.includes('vpn') ? id : '192.168.77.11');
+    await rig.run(2_000);
+    t.equal(first.address, '10.99.0.50');
+    first.mute = true;
+    const second = behindNat(rig, 2, id, address);
+    await rig.run(2_000);
+    t.equal(second.address, lease, name);
+    const ended = rig.events('session.end').filter((e) => e.mark === 1);
+    t.equal(ended.length, lease === undefined ? 0 : 1);
+    if (lease === undefined) continue;
+    await rig.run(10_000);
+    t.strictSame(rig.ike.terminated, ['1'], 'the old SA goes too');
+  }
+});
+
+t.test('a peer that answers no HELLO stays while its data comes', async (t) => {
+  const rig = new Rig({ link: { echoIntervalMs: 0 } });
+  const client = await rig.connect({ mark: 1 });
+  await rig.run(50_000);
+  client.lose = () => true;
+  for (let s = 0; s < 120; s += 5) {
+    // Data just after each look at the counters, none while the silence that leads to a HELLO lasts.
+    if (s > 20) client.sendIp(ping('10.99.0.2'));
+    await rig.run(5_000);
+  }
+  t.ok(rig.acts.filter((a) => a === 'send 1 HELLO').length > 6, 'one cycle is over');
+  t.equal(rig.left.sessions, 1);
+  await rig.run(130_000);
+  t.match(rig.events('session.end'), [{ reason: 'the client no longer answers L2TP' }], 'data ended, too');
+  t.strictSame(rig.left, NOTHING);
+});
 
 t.test('LCP negotiated anew: one lease, one session, and no more time than it had', async (t) => {
   const rig = new Rig({

@@ -294,7 +294,8 @@ t.test('helloIntervalMs 0 sends none; probe sends one, but never two, and never 
   peer.send(icrq(6));
   peer.zlb();
   t.strictSame(peer.input(probe), [], 'Apple takes it for a protocol error');
-  t.strictSame(new Peer().input({ type: 'probe', tunnelId: 5 as LocalTunnelId }), [], 'of no tunnel');
+  for (const type of ['probe', 'traffic'] as const)
+    t.strictSame(new Peer().input({ type, tunnelId: 5 as LocalTunnelId }), [], 'of no tunnel');
 });
 
 t.test('the HELLO timer waits for a call that is being set up', async (t) => {
