@@ -35,7 +35,10 @@ const SA_LINGER_MS = 7_000;
 /** A peer that hung up its last call may place another on the same tunnel within this. */
 const CDN_GRACE_MS = 3_000;
 
-/** How often a tunnel's data counts as a sign of life: well within the 31 s in which an unanswered HELLO ends it. */
+/**
+ * How often a tunnel's data is looked for, at least: well within the 31 s in which an unanswered HELLO ends it. And more
+ * often than HELLOs go out, so that data from before one is not taken for an answer to it.
+ */
 const TRAFFIC_CHECK_MS = 10_000;
 
 /** RFC 2661 §4.4.2, StopCCN. */
@@ -46,6 +49,8 @@ export interface ConnectionsOptions extends Omit<SessionsOptions, 'registry' | '
   readonly endpoint: Endpoint;
   /** Upper bound of the inner MTU; the SA's own may be smaller. */
   readonly maxMtu: number;
+  /** The endpoint's: silence before a HELLO. */
+  readonly helloIntervalMs: number;
   /** What is known of a mark now. */
   readonly sa: (mark: number) => MarkInfo | undefined;
   /** Deletes an IKE SA (RFC 3193 §3.1: with its last tunnel). */
@@ -265,7 +270,7 @@ export class Connections {
 
   /** The packet thread keeps transit to itself: its counters tell that the peer lives (RFC 2661 §5.5). */
   #watchTraffic(tunnel: Tunnel, before: bigint): void {
-    this.#drive.after(TRAFFIC_CHECK_MS, () => {
+    this.#drive.after(Math.min(TRAFFIC_CHECK_MS, this.#o.helloIntervalMs / 2), () => {
       if (this.registry.tunnel(tunnel.id) !== tunnel) return;
       let packets = 0n;
       for (const { ids } of tunnel.sessions.values()) {

@@ -97,6 +97,7 @@ export class Gateway {
       log,
       link: linkConfig(config),
       maxMtu,
+      helloIntervalMs: config.l2tp.helloInterval,
       maxSessions: config.limits.sessions,
       idleTimeoutMs: config.limits.idleTimeout,
       sessionTimeoutMs: config.limits.sessionTimeout,

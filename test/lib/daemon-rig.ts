@@ -113,6 +113,7 @@ export class Rig {
       log: memoryLog(this.log),
       link: lnsConfig({ random: seededRandom(98), ...options.link }),
       maxMtu: 1_400,
+      helloIntervalMs: 60_000,
       maxSessions: 100,
       idleTimeoutMs: 0,
       sessionTimeoutMs: 0,
