@@ -32,9 +32,6 @@ const NO_L2TP_HINT_MS = 15_000;
  */
 const SA_LINGER_MS = 7_000;
 
-/** A peer that hung up its last call may place another on the same tunnel within this. */
-const CDN_GRACE_MS = 3_000;
-
 /**
  * How often a tunnel's data is looked for, at least: well within the 31 s in which an unanswered HELLO ends it. And more
  * often than HELLOs go out, so that data from before one is not taken for an answer to it.
@@ -285,11 +282,9 @@ export class Connections {
     this.#sessions.down(out);
     const tunnel = this.registry.tunnel(out.session.tunnelId);
     if (tunnel === undefined || tunnel.closing || tunnel.sessions.size > 0) return;
-    // After our CDN the tunnel has no reason left. After the peer's, its StopCCN usually follows, seldom another call.
-    if (out.by !== 'peer') return this.#closeTunnel(tunnel, CLEAR);
-    this.#drive.after(CDN_GRACE_MS, () => {
-      if (tunnel.sessions.size === 0 && !tunnel.closing) this.#closeTunnel(tunnel, CLEAR);
-    });
+    // After our CDN the tunnel has no reason left. After the peer's, its StopCCN usually follows, or the endpoint closes
+    // a tunnel that stays empty.
+    if (out.by !== 'peer') this.#closeTunnel(tunnel, CLEAR);
   }
 
   #tunnelDown(out: EndpointOut & { type: 'tunnel-down' }): void {

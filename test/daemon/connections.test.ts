@@ -212,7 +212,7 @@ t.test('the peer’s StopCCN: acknowledged, repeated acknowledgements possible, 
   t.strictSame(rig.acts.slice(2), ['flush', 'terminate 1']);
 });
 
-t.test('the peer’s CDN alone: the tunnel may take another call for 3 s', async (t) => {
+t.test('the peer’s CDN alone: the tunnel may take another call, and ends empty after a while', async (t) => {
   const rig = new Rig();
   const client = await rig.connect({ mark: 1 });
   rig.acts.length = 0;
@@ -222,10 +222,8 @@ t.test('the peer’s CDN alone: the tunnel may take another call for 3 s', async
   client.openSession();
   await rig.run(1_000);
   t.equal(rig.left.sessions, 1, 'another call');
-  await rig.run(10_000);
-  t.equal(rig.left.sessions, 1, 'which stays');
   client.closeSession();
-  await rig.run(4_000);
+  await rig.run(70_000);
   t.strictSame(rig.left, NOTHING);
   t.strictSame(rig.ike.terminated, ['1']);
 });

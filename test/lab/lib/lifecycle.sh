@@ -1,5 +1,5 @@
 # Ways in which a connection ends and comes back, and what the gateway's log says of when.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 # gw_swan SWANCTL-ARGUMENT...: our sidecar's charon, through its private socket.
 gw_swan() { STRONGSWAN_CONF=$RUN/c1/strongswan.conf swanctl "$1" --uri "unix://$RUN/gw/run/charon.vici" "${@:2}"; }
@@ -55,5 +55,5 @@ rebind() {
   on "$1" iptables-legacy -t nat -I POSTROUTING -o wan -p udp --sport 4500 -j MASQUERADE --to-ports "$2"
   ip -n "$1" link set wan down
   ip -n "$1" link set wan up
-  ip -n "$1" route replace default via $ISP
+  ip -n "$1" route replace default via "$ISP"
 }
