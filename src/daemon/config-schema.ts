@@ -134,6 +134,12 @@ export const SCHEMA = {
       null,
       'not set',
     ),
+    redirect: leaf(
+      'Address of another gateway, told to peers when limits.tunnels is reached and while we stop (RFC 3193 §4). LACs follow it; clients of operating systems do not.',
+      f.optional(f.ip('any')),
+      null,
+      'not set',
+    ),
   },
   limits: {
     tunnels: leaf('Tunnels at one time.', f.int(1, 65_535), 10_000),

@@ -10,7 +10,7 @@ import { isIP } from 'node:net';
 import type { Dataplane, Upcall } from '../io/dataplane.js';
 import type { Endpoint } from '../proto/l2tp/endpoint.js';
 import type { EndpointIn, EndpointOut } from '../proto/l2tp/events.js';
-import type { ResultCode } from '../wire/l2tp/codes.js';
+import { type ResultCode, tryAnother } from '../wire/l2tp/codes.js';
 import { never } from '../wire/result.js';
 import type { Drive, Driven } from './drive.js';
 import { ikeFields, peerFields } from './facts.js';
@@ -50,6 +50,8 @@ export interface ConnectionsOptions extends Omit<SessionsOptions, 'registry' | '
   readonly helloIntervalMs: number;
   /** What is known of a mark now. */
   readonly sa: (mark: number) => MarkInfo | undefined;
+  /** Another gateway's address: peers are sent there while we drain (RFC 3193 §4). */
+  readonly redirect?: string;
   /** Deletes an IKE SA (RFC 3193 §3.1: with its last tunnel). */
   readonly terminateIke: (ikeUniqueId: string) => Promise<void>;
 }
@@ -122,7 +124,7 @@ export class Connections {
     this.#draining = reason;
     for (const session of [...this.registry.sessions()]) this.#sessions.close(session, reason);
     for (const tunnel of [...this.registry.tunnels()]) {
-      if (tunnel.sessions.size === 0) this.#closeTunnel(tunnel, SHUTTING_DOWN);
+      if (tunnel.sessions.size === 0) this.#closeTunnel(tunnel, this.#farewell());
     }
     if (!this.#isIdle()) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
     await this.#dataplane.flush();
@@ -262,7 +264,7 @@ export class Connections {
       vendor: peer.vendorName,
       ...peerFields(path),
     });
-    if (this.#draining !== undefined) this.#closeTunnel(this.registry.tunnel(tunnelId)!, SHUTTING_DOWN);
+    if (this.#draining !== undefined) this.#closeTunnel(this.registry.tunnel(tunnelId)!, this.#farewell());
   }
 
   /** The packet thread keeps transit to itself: its counters tell that the peer lives (RFC 2661 §5.5). */
@@ -284,7 +286,7 @@ export class Connections {
     if (tunnel === undefined || tunnel.closing || tunnel.sessions.size > 0) return;
     // After our CDN the tunnel has no reason left. After the peer's, its StopCCN usually follows, or the endpoint closes
     // a tunnel that stays empty.
-    if (out.by !== 'peer') this.#closeTunnel(tunnel, CLEAR);
+    if (out.by !== 'peer') this.#closeTunnel(tunnel, this.#draining === undefined ? CLEAR : this.#farewell());
   }
 
   #tunnelDown(out: EndpointOut & { type: 'tunnel-down' }): void {
@@ -330,6 +332,10 @@ export class Connections {
     );
     this.#terminating.add(terminated);
     void terminated.finally(() => this.#terminating.delete(terminated));
+  }
+
+  #farewell(): ResultCode {
+    return this.#o.redirect === undefined ? SHUTTING_DOWN : tryAnother(this.#o.redirect);
   }
 
   #closeTunnel(tunnel: Tunnel, result: ResultCode): void {

@@ -102,6 +102,7 @@ export class Gateway {
       idleTimeoutMs: config.limits.idleTimeout,
       sessionTimeoutMs: config.limits.sessionTimeout,
       sa: (mark) => this.#sas.lookup(mark),
+      ...(config.l2tp.redirect === null ? {} : { redirect: config.l2tp.redirect }),
       terminateIke: async (id) => this.#sidecar?.terminate(id),
     });
   }

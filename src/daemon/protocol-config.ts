@@ -32,6 +32,7 @@ export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
     },
   }),
   ...tunnelSecret(l2tp.secret),
+  ...(l2tp.redirect === null ? {} : { redirect: l2tp.redirect }),
 });
 
 const tunnelSecret = (secret: Config['l2tp']['secret']): Pick<EndpointConfig, 'secret'> | undefined =>

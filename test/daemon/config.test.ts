@@ -32,7 +32,7 @@ t.test('an empty file is a complete configuration', async (t) => {
     ike: { pskRanges: [], legacy: false, proposals: 'auto', charon: 'spawn', vici: '/run/lockstep/charon.vici' },
     pool: { gateway: '10.99.0.1' },
     ppp: { auth: ['mschapv2'], mtu: 'auto', echoInterval: 30_000, setupTimeout: 60_000 },
-    l2tp: { helloInterval: 60_000, closeTimeout: 5_000, secret: null },
+    l2tp: { helloInterval: 60_000, closeTimeout: 5_000, secret: null, redirect: null },
     limits: { idleTimeout: 0, sessionTimeout: 0 },
     reachability: { nat: 'auto', proxyArp: false, ipForward: true, accept: true, interface: null },
     control: { socket: '/run/lockstep/control.sock' },

@@ -484,6 +484,19 @@ t.test('drain: everyone is told, nobody new is let in, the SAs are deleted befor
   t.strictSame(rig.left, NOTHING);
 });
 
+t.test('drain with another gateway to go to: everyone is sent there (RFC 3193 §4)', async (t) => {
+  const rig = new Rig({ connections: { redirect: '203.0.113.9' } });
+  const clients = [await rig.connect({ mark: 1 }), await rig.connect({ mark: 2 })];
+  clients[1]!.closeSession();
+  await rig.settle();
+  const done = rig.connections.drain('SIGTERM');
+  const late = await rig.connect({ mark: 3 });
+  await rig.run(10_000);
+  await done;
+  for (const client of [...clients, late]) t.equal(client.events.at(-1), 'tunnel-down peer 2 to 203.0.113.9');
+  t.strictSame(rig.left, NOTHING);
+});
+
 t.test('drain with nobody there resolves', async () => {
   await new Rig().connections.drain('SIGTERM');
 });

@@ -152,7 +152,9 @@ export class Client {
         this.#tunnelId = out.tunnelId;
         return this.#endpoint.input({ type: 'open-session', tunnelId: out.tunnelId, ref: 'call' });
       case 'tunnel-down':
-        this.events.push(`tunnel-down ${out.by} ${out.result?.result ?? '-'}`);
+        this.events.push(
+          `tunnel-down ${out.by} ${out.result?.result ?? '-'}${out.redirect ? ` to ${out.redirect}` : ''}`,
+        );
         this.#tunnelId = undefined;
         return;
       case 'session-open':

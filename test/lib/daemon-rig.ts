@@ -53,7 +53,9 @@ export interface RigOptions {
   readonly pool?: readonly [string, string];
   readonly sessionsPerUser?: number;
   readonly link?: Partial<ConnectionsOptions['link']>;
-  readonly connections?: Partial<Pick<ConnectionsOptions, 'idleTimeoutMs' | 'sessionTimeoutMs' | 'maxSessions'>>;
+  readonly connections?: Partial<
+    Pick<ConnectionsOptions, 'idleTimeoutMs' | 'sessionTimeoutMs' | 'maxSessions' | 'redirect'>
+  >;
   readonly maxPlaneSessions?: number;
   /** The user store rejects whatever it is asked. */
   readonly failAuth?: boolean;

@@ -39,6 +39,8 @@ export interface EndpointConfig {
   readonly tieBreaker: boolean;
   /** The tunnel secret for a peer: authentication and hidden AVPs (§5.1.1, §4.3). None: no Challenge is ever sent. */
   readonly secret?: (path: Path) => Uint8Array | undefined;
+  /** Where an SCCRQ beyond maxTunnels is sent (RFC 3193 §4): an address in ASCII. None: it is refused. */
+  readonly redirect?: string;
   readonly limits: EndpointLimits;
   readonly random: Random;
 }
@@ -52,7 +54,7 @@ export const defaultLimits: EndpointLimits = {
   refusalsPerSecond: 200,
 };
 
-type Defaults = Omit<EndpointConfig, 'hostName' | 'vendorName' | 'secret' | 'random'>;
+type Defaults = Omit<EndpointConfig, 'hostName' | 'vendorName' | 'secret' | 'redirect' | 'random'>;
 
 export const defaults: Defaults = {
   receiveWindow: 8,

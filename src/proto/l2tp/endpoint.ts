@@ -1,5 +1,5 @@
 /** Datagram -> tunnel -> session: demultiplexing, path check, admission limits. RFC 2661 §5.3, §7.2; RFC 3193 §3.3. */
-import { CallResult, ErrorCode, type ResultCode, StopResult } from '../../wire/l2tp/codes.js';
+import { CallResult, ErrorCode, type ResultCode, StopResult, tryAnother } from '../../wire/l2tp/codes.js';
 import { type ControlHeader, decodePacket, encodeControl } from '../../wire/l2tp/header.js';
 import { type BadMessage, decodeMessage, encodeMessage, type MessageOf } from '../../wire/l2tp/message.js';
 import { sameBytes } from '../../wire/reader.js';
@@ -197,8 +197,9 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
   }
 
   #full(path: Path): ResultCode | undefined {
-    const { limits } = this.#config;
+    const { limits, redirect } = this.#config;
     const peer = peerKey(path);
+    if (redirect !== undefined && this.#tunnels.size >= limits.maxTunnels) return tryAnother(redirect);
     const why =
       this.#tunnels.size >= limits.maxTunnels
         ? 'too many tunnels'

@@ -54,6 +54,8 @@ export type EndpointOut =
       readonly tunnelId: LocalTunnelId;
       readonly by: EndedBy;
       readonly result?: ResultCode;
+      /** The peer's StopCCN names another address to dial (RFC 3193 §4): whoever dialled may follow it. */
+      readonly redirect?: string;
       readonly ref?: string;
     }
   /** Nothing of the tunnel is left: our StopCCN was acknowledged or timed out, or the linger time is over. */

@@ -1,5 +1,5 @@
 /** One control connection: its state machine, keepalive and teardown. RFC 2661 §5.1, §5.5, §5.7, §7.2; table in tunnel-table.ts. */
-import { CallResult, ErrorCode, type ResultCode, StopResult } from '../../wire/l2tp/codes.js';
+import { CallResult, ErrorCode, type ResultCode, redirectOf, StopResult } from '../../wire/l2tp/codes.js';
 import { type ControlHeader, encodeControl } from '../../wire/l2tp/header.js';
 import {
   type BadMessage,
@@ -31,6 +31,7 @@ type TimerName = 'setup' | 'hello' | 'empty' | 'close' | 'linger';
 interface Ending {
   readonly by: EndedBy;
   readonly result?: ResultCode;
+  readonly redirect?: string;
 }
 
 export class Tunnel {
@@ -238,7 +239,7 @@ export class Tunnel {
       case 'SCCCN':
         return this.#connected(now, m);
       case 'StopCCN':
-        return this.#step(now, 'StopCCN', { by: 'peer', ...optional('result', m.avps.resultCode) });
+        return this.#step(now, 'StopCCN', stoppedByPeer(m.avps.resultCode));
       case 'HELLO':
         // §6.5: to be acknowledged, which its delivery already does; during set-up as well.
         return;
@@ -412,5 +413,10 @@ export class Tunnel {
   }
 }
 
+const stoppedByPeer = (result: ResultCode | undefined): Ending => ({
+  by: 'peer',
+  ...optional('result', result),
+  ...optional('redirect', result && redirectOf(result)),
+});
 const LOCAL: Ending = { by: 'local' };
 const FSM_ERROR: Ending = { by: 'protocol', result: { result: StopResult.fsmError } };

@@ -55,6 +55,29 @@ export const ErrorCode = {
   unknownAvp: 8,
 } as const;
 
+/** StopCCN 2/7 (RFC 3193 §4 MUST): the address to go to is the whole Error Message, in ASCII. */
+export const tryAnother = (address: string): ResultCode => ({
+  result: StopResult.error,
+  error: ErrorCode.tryAnother,
+  message: address,
+});
+
+/** Where a StopCCN sends us, when that is what it says and the message is an address. */
+export function redirectOf({ result, error, message }: ResultCode): string | undefined {
+  if (result !== StopResult.error || error !== ErrorCode.tryAnother || message === undefined) return undefined;
+  return isIpv4(message) || isIpv6(message) ? message : undefined;
+}
+
+const isIpv4 = (text: string): boolean => /^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(?!$)|$)){4}$/.test(text);
+
+function isIpv6(text: string): boolean {
+  const halves = text.split('::');
+  const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')));
+  const fits =
+    halves.length === 1 ? groups.length === 8 : halves.length === 2 && groups.length > 0 && groups.length < 8;
+  return fits && groups.every((group) => /^[0-9a-f]{1,4}$/i.test(group));
+}
+
 const STOP_TEXT: Readonly<Record<number, string>> = {
   1: 'general request to clear the control connection',
   2: 'general error',

@@ -201,6 +201,21 @@ t.test('admission: what is too many is refused politely, without keeping state',
   }
 });
 
+t.test(
+  'RFC 3193 §4: beyond maxTunnels an SCCRQ is sent to another address; the originator is told where',
+  async (t) => {
+    const p = dialogue({ lns: { ...limited({ maxTunnels: 0 }), redirect: '203.0.113.9' } });
+    dial(p);
+    p.run(1_000);
+    t.match(find(p.out.a, 'tunnel-down'), [
+      { by: 'peer', ref: 'dial', redirect: '203.0.113.9', result: { result: 2, error: 7, message: '203.0.113.9' } },
+    ]);
+    const peer = new Peer({ ...limited({ maxHalfOpen: 0 }), redirect: '203.0.113.9' });
+    peer.send(sccrq());
+    t.match(peer.last('StopCCN').avps.resultCode, { error: 4 }, 'a passing shortage is no reason to leave');
+  },
+);
+
 t.test('a half-open place is free again when the tunnel is established or over', async (t) => {
   const machine = new Endpoint(config(1, limited({ maxHalfOpen: 1, maxHalfOpenPerPeer: 1 })));
   const first = new Peer({}, toLac, machine);
