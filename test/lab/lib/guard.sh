@@ -1,0 +1,43 @@
+# Fail closed: load towards a client that does not ask whether the tunnel works, and what the guard did with it.
+# shellcheck shell=bash
+
+# flood HOST ADDRESS: about 50 datagrams a second from HOST, whatever becomes of them, until flood_end.
+flood() {
+  ip netns exec "$1" bash -c "while sleep 0.02; do echo lockstep-load > /dev/udp/$2/9; done" 2> /dev/null &
+  FLOOD=$!
+}
+flood_end() { kill "$FLOOD" 2> /dev/null; wait "$FLOOD" 2> /dev/null; }
+# guard_dropped in|out: packets the gateway's own firewall rule has dropped so far.
+guard_dropped() {
+  local chain
+  if on gw nft list table inet lockstep > /dev/null 2>&1; then
+    on gw nft list chain inet lockstep "guard-$1" | sed -n 's/.*missing counter packets \([0-9]*\).*/\1/p'
+  else
+    chain=$(tr a-z A-Z <<< "LOCKSTEP-$1")
+    on gw iptables-legacy -nvxL "$chain" | awk '/DROP/ { print $1; exit }'
+  fi
+}
+guard_dropped_more() { [ "$(guard_dropped "$1")" -gt "$2" ]; }
+# guard_remove: by hand, what nobody should do.
+guard_remove() {
+  on gw nft delete table inet lockstep 2> /dev/null && return
+  on gw iptables-legacy -D INPUT -j LOCKSTEP-IN
+  on gw iptables-legacy -D OUTPUT -j LOCKSTEP-OUT
+}
+# clear_out: L2TP in clear from the gateway, seen on the wan so far.
+clear_out() { packets clear 999 "src host $GW"; }
+clear_out_some() { [ "$(clear_out)" -gt 0 ]; }
+# port_shut: no socket on UDP 1701.
+port_shut() { [ -z "$(on gw ss -lunH 'sport = :1701')" ]; }
+port_open() { not port_shut; }
+gateway_charon() { pgrep_in gw charon; }
+# pgrep_in HOST NAME: process ids in HOST whose name begins with NAME.
+pgrep_in() {
+  local pid
+  for pid in $(ip netns pids "$1"); do
+    case $(cat "/proc/$pid/comm" 2> /dev/null) in "$2"*) echo "$pid" ;; esac
+  done
+}
+# said_count EVENT: how often the gateway has logged it.
+said_count() { grep -c "\"event\":\"$1\"" "$RUN/gw/log.json"; }
+said_more() { [ "$(said_count "$1")" -gt "$2" ]; }
