@@ -53,6 +53,8 @@ export class Sidecar {
   #restartMs = RESTART_MIN_MS;
   #cancelGrace: (() => void) | undefined;
   #cancelWatch: (() => void) | undefined;
+  /** A start of charon that is under way: VICI answers before it has removed the last of its predecessor's policies. */
+  #charonStarting: Promise<void> | undefined;
   #started: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   constructor(options: SidecarOptions) {
@@ -98,6 +100,7 @@ export class Sidecar {
     const { monitor, policy, log } = this.#o;
     this.#cancelGrace?.();
     this.#cancelGrace = undefined;
+    await this.#charonStarting;
     try {
       await monitor.loadPolicy(policy);
       if (!(await this.#confirmed())) throw new Error('the drop policies of UDP 1701 are not in place');
@@ -106,6 +109,7 @@ export class Sidecar {
       log.error('ike.policy-failed', { problem: why.message, hint: 'UDP 1701 stays closed' });
       if (this.#safe) this.#unsafe(why.message);
       this.#started?.reject(why);
+      this.#watch(); // tries again
       return;
     }
     if (this.#stopping) return;
@@ -129,8 +133,10 @@ export class Sidecar {
 
   #watch(): void {
     const { kernelHolds, drive } = this.#o;
-    if (kernelHolds === undefined) return;
+    if (kernelHolds === undefined || this.#stopping) return;
+    this.#cancelWatch?.();
     this.#cancelWatch = drive.after(WATCH_MS, async () => {
+      if (!this.#safe) return this.#reinstall();
       const held = await kernelHolds();
       if (!this.#safe || this.#stopping) return;
       if (held) this.#watch();
@@ -138,12 +144,17 @@ export class Sidecar {
     });
   }
 
-  /** The clients' policies went along with ours: their SAs are of no use, and only a reload brings the shunts back. */
   async #policiesGone(): Promise<void> {
-    const { monitor, policy, log } = this.#o;
+    const { log } = this.#o;
     const reason = 'the drop policies of UDP 1701 are gone from the kernel';
     log.error('ike.policies-gone', { problem: reason, hint: 'who runs `ip xfrm policy flush` here?' });
     this.#unsafe(reason);
+    await this.#reinstall();
+  }
+
+  /** The clients' policies went along with ours: their SAs are of no use, and only a reload brings the shunts back. */
+  async #reinstall(): Promise<void> {
+    const { monitor, policy, log } = this.#o;
     try {
       for (const { uniqueId } of await monitor.listSas()) await monitor.terminate(uniqueId);
       // charon believes they still stand: it installs again only what it has taken out.
@@ -176,7 +187,8 @@ export class Sidecar {
 
   #restart(): void {
     if (this.#stopping) return;
-    this.#o.charon?.start().catch((error: Error) => this.#charonExited(error.message));
+    this.#cancelWatch?.();
+    this.#charonStarting = this.#o.charon?.start().catch((error: Error) => this.#charonExited(error.message));
   }
 
   #unsafe(reason: string): void {

@@ -13,15 +13,20 @@ const settle = async () => {
   for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 
-async function started() {
+async function started(restart?: () => Promise<void>) {
   const clock = new VirtualClock();
   const monitor = new MemoryIke();
   const kernel = { holds: true, confirms: true, asked: 0 };
   const said: string[] = [];
   const log: LogLine[] = [];
+  let first = 1;
+  let exit = (_: string) => {};
+  const onExit = (listener: typeof exit) => {
+    exit = listener;
+  };
   const sidecar = new Sidecar({
     monitor,
-    charon: undefined,
+    charon: restart && { start: async () => (first-- > 0 ? undefined : restart()), stop: async () => {}, onExit },
     policy,
     kernelConfirms: async () => kernel.confirms,
     kernelHolds: async () => {
@@ -41,7 +46,7 @@ async function started() {
       await settle();
     }
   };
-  return { monitor, kernel, said, log, sidecar, pass };
+  return { monitor, kernel, said, log, sidecar, pass, exit };
 }
 const GONE = 'unsafe: the drop policies of UDP 1701 are gone from the kernel';
 
@@ -89,6 +94,31 @@ t.test('a charon that refuses to forget is loaded all the same', async (t) => {
   await pass(5_000);
   t.strictSame(said, ['safe', GONE, 'safe']);
   t.match(log.find((l) => l.event === 'ike.unload-failed')?.fields, { problem: 'busy' });
+});
+
+t.test('policies that do not come to stand are tried again, until they do', async (t) => {
+  const { monitor, kernel, said, pass } = await started();
+  Object.assign(kernel, { holds: false, confirms: false });
+  await pass(30_000);
+  t.strictSame(said, ['safe', GONE]);
+  t.ok(monitor.policies.length >= 7, 'taken out and loaded at least three times');
+  Object.assign(kernel, { holds: true, confirms: true });
+  await pass(10_000);
+  t.strictSame(said, ['safe', GONE, 'safe']);
+});
+
+t.test('a charon started anew: nothing is loaded before what its predecessor left is gone', async (t) => {
+  let ready = () => {};
+  const { monitor, said, pass, exit } = await started(() => new Promise((resolve) => (ready = resolve)));
+  exit('SIGTERM');
+  await pass(1_000);
+  monitor.push({ type: 'lost' }, { type: 'connected' });
+  await pass(1_000);
+  t.equal(monitor.policies.length, 1, 'VICI answers, but start() has not resolved');
+  ready();
+  await pass(1_000);
+  t.equal(monitor.policies.length, 2);
+  t.strictSame(said, ['safe', 'unsafe: charon ended: SIGTERM', 'safe']);
 });
 
 t.test('no more questions once it stops, or is unsafe for another reason', async (t) => {
