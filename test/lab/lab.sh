@@ -40,9 +40,10 @@ trap 'trap "" TERM; kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM HUP
 
 # run SCENARIO OUT: in the background; leaves OUT/result with "pass|fail SECONDS".
 run() {
-  local scenario=$1 out=$2 began=$SECONDS status=0 child
+  local scenario=$1 out=$2 began=$SECONDS status=0 child limit
   trap 'kill "$child" 2>/dev/null; wait "$child"; exit 130' TERM
-  in_kernel "$where" 300 "$out" "$scenario" > "$out/log" 2>&1 &
+  limit=$(cat "$LAB_DIR/$scenario/slow" 2> /dev/null)
+  in_kernel "$where" "${limit:-300}" "$out" "$scenario" > "$out/log" 2>&1 &
   child=$!
   wait "$child" || status=$?
   [ "$status" = 0 ] || [ -s "$out/failed" ] || echo "no verdict (status $status): $(tail -1 "$out/log")" > "$out/failed"
