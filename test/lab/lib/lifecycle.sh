@@ -18,12 +18,17 @@ SA_DELETED='.event == "ike.event" and (.type == "child-updown" or .type == "ike-
 SESSION_END='.event == "session.end"'
 median() { printf '%s\n' "$@" | sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
 
-# client_kill_l2tp HOST: xl2tpd and pppd end without a word.
-client_kill_l2tp() {
+# pid_of HOST NAME
+pid_of() {
   local pid
   for pid in $(ip netns pids "$1"); do
-    case $(cat "/proc/$pid/comm" 2> /dev/null) in xl2tpd | pppd) kill -KILL "$pid" ;; esac
+    [ "$(cat "/proc/$pid/comm" 2> /dev/null)" != "$2" ] || echo "$pid"
   done
+}
+# client_kill_l2tp HOST: xl2tpd and pppd end without a word.
+client_kill_l2tp() {
+  # shellcheck disable=SC2046
+  kill -KILL $(pid_of "$1" xl2tpd) $(pid_of "$1" pppd) 2> /dev/null
   wait_for 20 ppp_gone "$1" || fail "$1: PPP stays"
 }
 # client_crash HOST: power off: every process and SA of the host, without a word to anybody.
