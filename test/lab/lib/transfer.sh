@@ -2,14 +2,14 @@
 # so that every line names its stream and its place in it.
 # shellcheck shell=bash
 LINES_PER_STREAM=${LAB_LINES:-10000000}
-stream_command() { echo "seq ${1}00000000 $((${1}00000000 + LINES_PER_STREAM - 1))"; }
 stream() { seq "${1}00000000" $((${1}00000000 + LINES_PER_STREAM - 1)); }
 stream_sum() { stream "$1" | sha256sum | cut -d' ' -f1; }
 listening() { [ -n "$(on "$1" ss -ltnH "sport = :$2")" ]; }
 
 # serve HOST STREAM PORT: HOST sends the stream to the first caller.
 serve() {
-  on "$1" socat -u -b 65536 "SYSTEM:$(stream_command "$2")" "TCP-LISTEN:$3,reuseaddr" &
+  # Not by socat's SYSTEM: when that program ends before its last block is sent, the block is lost now and then.
+  stream "$2" | on "$1" socat -u -b 65536 - "TCP-LISTEN:$3,reuseaddr" &
   wait_for 20 listening "$1" "$3" || fail "no listener on $1:$3"
 }
 # sink HOST NAME PORT: HOST writes the checksum of what the first caller sends to HOST's NAME.sum.
