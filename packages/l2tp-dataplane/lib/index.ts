@@ -59,10 +59,15 @@ interface Native {
 let addon: { readonly Native: new () => Native } | undefined;
 
 function load(): { readonly Native: new () => Native } {
-  addon ??= createRequire(import.meta.url)('../build/Release/l2tp_dataplane.node') as {
-    readonly Native: new () => Native;
-  };
-  return addon;
+  try {
+    addon ??= createRequire(import.meta.url)('../build/Release/l2tp_dataplane.node') as typeof addon & {};
+    return addon;
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'MODULE_NOT_FOUND') throw error;
+    throw new Error(
+      'l2tp-dataplane: the native addon is not built: run "npx node-gyp rebuild" in the package directory',
+    );
+  }
 }
 
 function ok(failed: Failed | undefined, detail?: string): void {
