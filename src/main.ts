@@ -8,6 +8,7 @@ import { listenAddresses } from './daemon/config-check.js';
 import { ConfigError, EXIT } from './daemon/errors.js';
 import { firstRun } from './daemon/first-run.js';
 import { Gateway } from './daemon/gateway.js';
+import { realHost } from './daemon/host.js';
 import { createLogger, type Log } from './daemon/log.js';
 import { UserStore } from './daemon/users.js';
 
@@ -16,6 +17,7 @@ interface Arguments {
   readonly logFormat?: string;
   readonly logLevel?: string;
   readonly check?: boolean;
+  readonly init?: boolean;
 }
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -29,6 +31,7 @@ const parseArguments = (): Arguments =>
     .option('-c, --config <file>', 'configuration', DEFAULT_CONFIG)
     .option('--log-format <pretty|json>', 'instead of log.format')
     .option('--log-level <error|warn|info|debug>', 'instead of log.level')
+    .option('--init', 'write a first configuration where there is none, say what to type into a client, and stop')
     .option('--check', 'read the configuration and the users, say what is wrong, and stop')
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.config))
     .parse()
@@ -39,7 +42,8 @@ const main = async (): Promise<void> => {
   if (!existsSync(args.config) && args.check !== true) {
     const greeting = firstRun(args.config);
     if (greeting !== undefined) process.stdout.write(`${greeting}\n`);
-  }
+  } else if (args.init === true) process.stdout.write(`${args.config} is there already: nothing was changed\n`);
+  if (args.init === true) return;
   const config = loadConfig(args.config, process.env, overrides(args));
   const users = UserStore.load(config.usersFile);
   const listen = listenAddresses(config, networkInterfaces());
@@ -58,8 +62,7 @@ const run = async (config: Config, users: UserStore, listen: readonly string[], 
   const leave = (reason: string, code: number) => {
     if (leaving) return;
     leaving = true;
-    const exit = () => log.end(() => process.exit(code));
-    gateway === undefined ? exit() : gateway.stop(reason).then(exit, exit);
+    void Promise.resolve(gateway?.stop(reason)).finally(() => log.end(() => process.exit(code)));
   };
   const fatal = (event: string) => (error: unknown) => {
     gateway?.emergencyShut();
@@ -72,9 +75,11 @@ const run = async (config: Config, users: UserStore, listen: readonly string[], 
   process.on('SIGINT', () => leave('SIGINT', EXIT.ok));
   process.on('SIGHUP', () => reload(config, listen, gateway, log));
   try {
-    gateway = new Gateway({ config, users, listen, version, log, onFatal: fatal('dataplane.failed') });
+    const host = realHost(config, listen, log);
+    gateway = new Gateway({ host, config, users, listen, version, log, onFatal: fatal('dataplane.failed') });
     await gateway.start();
   } catch (error) {
+    if (leaving) return;
     // One sentence for the operator; where it happened is for whoever debugs.
     log.error('gateway.failed', { problem: error instanceof Error ? error.message : String(error) });
     log.debug('gateway.failed-at', { error });

@@ -209,7 +209,6 @@ export class Connections {
 
   #markDown(mark: number, reason: string): void {
     this.#cancelHint(mark);
-    this.#hold.forget(mark);
     this.#dataplane.forgetMark(mark);
     this.#o.log.info('ike.child-down', { mark, reason });
     for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#endSessions(tunnel, reason);

@@ -29,6 +29,7 @@ export class Drive {
   readonly #clock: AlarmClock;
   readonly #heap: DueHeap = new DueHeap();
   #armed: number | undefined;
+  #stopped = false;
 
   constructor(clock: AlarmClock) {
     this.#clock = clock;
@@ -90,14 +91,15 @@ export class Drive {
     };
   }
 
-  /** Forgets every machine and timer. */
+  /** Forgets every machine and timer, and those yet to come. */
   stop(): void {
+    this.#stopped = true;
     this.#heap.clear();
     this.#arm();
   }
 
   #schedule(entry: Entry, at: number | undefined): void {
-    if (entry.at === at) return;
+    if (entry.at === at || this.#stopped) return;
     entry.at = at; // an older place in the heap is recognised as stale when it surfaces
     if (at !== undefined) this.#heap.push({ at, entry });
     this.#arm();

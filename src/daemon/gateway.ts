@@ -1,25 +1,21 @@
 /** The gateway as a whole: what starts after what, and what stops before what. */
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { CharonMonitor } from '../io/charon.js';
-import { MonotonicClock } from '../io/clock.js';
-import { type Dataplane, openDataplane } from '../io/dataplane.js';
-import { type Firewall, foreignDropPolicies, openFirewall } from '../io/firewall.js';
-import type { IkeLogEvent } from '../io/ports.js';
-import { IPV4_FORWARD, proxyArp, Sysctls } from '../io/sysctl.js';
-import { inspectXfrm, shuntsStand, type XfrmPolicy } from '../io/xfrm.js';
+import type { Dataplane } from '../io/dataplane.js';
+import type { Firewall } from '../io/firewall.js';
+import type { IkeEvent, IkeLogEvent } from '../io/ports.js';
+import { IPV4_FORWARD, proxyArp } from '../io/sysctl.js';
 import { AddressPool } from '../proto/aaa/pool.js';
 import { Endpoint } from '../proto/l2tp/endpoint.js';
 import { LocalAaa } from './aaa.js';
-import { SpawnedCharon } from './charon-host.js';
 import type { Config } from './config.js';
 import { configWarnings, excludedAddresses } from './config-check.js';
 import { Connections } from './connections.js';
 import { ControlServer, type StatusView } from './control.js';
-import { Drive } from './drive.js';
+import { Drive, type Driven } from './drive.js';
 import { eventFields } from './facts.js';
+import type { Host } from './host.js';
 import { IkeLogWatch } from './ike-log.js';
-import { Inside, showRange } from './inside.js';
+import { showRange } from './inside.js';
 import { ipsecPolicy } from './ipsec-policy.js';
 import type { Log } from './log.js';
 import { DEFAULT_MTU, endpointConfig, ipsecSettings, linkConfig } from './protocol-config.js';
@@ -34,6 +30,7 @@ const TUN_NAME = 'lockstep0';
 const DRAIN_MS = 12_000;
 
 export interface GatewayOptions {
+  readonly host: Host;
   readonly config: Config;
   readonly users: UserStore;
   /** Our addresses, `auto` resolved. */
@@ -46,49 +43,47 @@ export interface GatewayOptions {
 
 export class Gateway {
   readonly #o: GatewayOptions;
-  readonly #drive = new Drive(new MonotonicClock());
+  readonly #drive: Drive;
   readonly #sas = new SaRegistry();
   readonly #ikeLog = new IkeLogWatch();
   readonly #pool: AddressPool;
-  readonly #inside: Inside;
+  readonly #inside: ReturnType<Host['openInside']>;
   readonly #dataplane: Dataplane;
   readonly #connections: Connections;
+  /** The data plane can be talked to. */
+  #planeOpen = true;
   #firewall: Firewall | undefined;
-  readonly #sysctls: Sysctls;
   #sidecar: Sidecar | undefined;
   #control: ControlServer | undefined;
   #users: UserStore;
   #state: StatusView['state'] = 'starting';
   #shutBecause: string | null = 'starting';
+  #starting: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
 
   /**
    * Everything that can be wrong on this host without charon is found here. Nothing is reachable yet.
    * @throws TuntapError, DataplaneError
    */
   constructor(options: GatewayOptions) {
-    const { config, users, listen, log } = options;
+    const { host, config, users, listen, log } = options;
     this.#o = options;
     this.#users = users;
-    this.#sysctls = new Sysctls({ record: join(config.stateDir, 'sysctl-owned.json') });
+    this.#drive = new Drive(host.clock);
     this.#pool = new AddressPool({
       ranges: config.pool.ranges,
       exclude: [...excludedAddresses(config), ...listen],
       fixed: users.fixedAddresses(),
     });
     const maxMtu = config.ppp.mtu === 'auto' ? DEFAULT_MTU : config.ppp.mtu;
-    this.#inside = Inside.open({
+    this.#inside = host.openInside({
       name: TUN_NAME,
       gateway: config.pool.gateway,
       ranges: config.pool.ranges,
       fixed: [...users.fixedAddresses()].map(([, address]) => address),
       mtu: maxMtu,
     });
-    this.#dataplane = openDataplane({
-      tunFds: this.#inside.fds,
-      vnetHeader: this.#inside.vnetHeader,
-      onUpcalls: (batch) => this.#connections.onUpcalls(batch),
-      onError: (error) => options.onFatal(error),
-    });
+    this.#dataplane = this.#openDataplane();
     this.#connections = new Connections({
       drive: this.#drive,
       dataplane: this.#dataplane,
@@ -112,18 +107,10 @@ export class Gateway {
     const { config, version, log } = this.#o;
     for (const { event, hint } of configWarnings(config)) log.warn(event, { hint });
     try {
-      mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
-      mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-      this.#control = await ControlServer.open(config.control.socket, {
-        status: () => this.#status(),
-        sessions: () => sessionViews(this.#connections.registry, this.#dataplane, (mark) => this.#sas.lookup(mark)),
-        disconnect: (target) => {
-          log.info('admin.disconnect', { target });
-          return this.#connections.disconnect(target);
-        },
+      this.#starting = this.#bringUp().finally(() => {
+        this.#starting = undefined;
       });
-      await this.#reach();
-      await this.#startSidecar();
+      await this.#starting;
       log.info('gateway.ready', {
         version,
         listen: this.#o.listen,
@@ -137,51 +124,126 @@ export class Gateway {
     }
   }
 
+  /** One step after the other; a stop() that comes meanwhile lets none begin any more. */
+  async #bringUp(): Promise<void> {
+    for (const step of [() => this.#openControl(), () => this.#reach(), () => this.#startSidecar()]) {
+      if (this.#stopped !== undefined) break;
+      await step();
+    }
+    if (this.#stopped !== undefined) throw new Error(`stopped while starting: ${this.#shutBecause}`);
+  }
+
   /** Users from a new file; sessions that are up stay. */
   reloadUsers(users: UserStore): void {
+    this.#inside.routeTo([...users.fixedAddresses()].map(([, address]) => address));
     this.#users = users;
     this.#pool.setFixed(users.fixedAddresses());
     this.#o.log.info('users.reloaded', { users: users.size });
   }
 
-  /** Peers are told, sockets closed, SAs deleted; the guard of 1701 goes last. Idempotent. */
-  async stop(reason: string): Promise<void> {
-    if (this.#state === 'stopping') return;
+  /**
+   * Peers are told, sockets closed, SAs deleted; the guard of 1701 goes last. At any time, also while start() is under way
+   * or after a failure; never rejects. Calling it again waits for the same end.
+   */
+  stop(reason: string): Promise<void> {
+    this.#stopped ??= this.#stop(reason);
+    return this.#stopped;
+  }
+
+  async #stop(reason: string): Promise<void> {
+    const { log, host } = this.#o;
     const wasOpen = this.#state === 'listening';
     this.#state = 'stopping';
     this.#shutBecause = reason;
-    if (wasOpen) {
-      this.#o.log.info('gateway.stopping', { reason, sessions: this.#connections.registry.sessionCount });
-      await Promise.race([
-        this.#connections.drain(reason),
-        new Promise((done) => this.#drive.after(DRAIN_MS, () => done(0))),
-      ]);
+    log.info('gateway.stopping', { reason, sessions: this.#connections.registry.sessionCount });
+    if (wasOpen) await this.#step('drain', () => this.#drain(reason));
+    this.#unlisten();
+    if (this.#starting !== undefined) {
+      await this.#step('charon', () => this.#sidecar?.stop());
+      await this.#starting?.catch(() => {}); // start() tells why; here it only has to be over
     }
-    this.#dataplane.unlisten();
-    await this.#firewall?.removeReachability();
-    await this.#sidecar?.stop();
-    await this.#dataplane.close();
-    this.#inside.close();
-    await this.#sysctls.restore();
-    // Last of all: while anything of ours could still send from 1701, the guard stands.
-    await this.#firewall?.removeAll();
-    await this.#control?.close();
+    await this.#step('reachability', () => this.#firewall?.removeReachability());
+    await this.#step('charon', () => this.#sidecar?.stop());
     this.#drive.stop();
-    this.#o.log.info('gateway.stopped', { reason });
+    this.#planeOpen = false;
+    const silent = await this.#step('data plane', () => this.#dataplane.close());
+    await this.#step('inside', () => this.#inside.close());
+    await this.#step('kernel settings', () => host.sysctls.restore());
+    // Last of all: while anything of ours could still send from 1701, the guard stands.
+    if (silent) await this.#step('guard', () => this.#firewall?.removeAll());
+    await this.#step('control', () => this.#control?.close());
+    log.info('gateway.stopped', { reason });
   }
 
-  /** For a crash of our own: the port is shut at once, everything else is left to the guard. */
+  /** Whether it was done; a step that fails must not keep the others from being taken. */
+  async #step(step: string, act: () => unknown): Promise<boolean> {
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      this.#o.log.error('gateway.stop-failed', { step, error });
+      return false;
+    }
+  }
+
+  #drain(reason: string): Promise<unknown> {
+    const late = new Promise<void>((resolve) => this.#drive.after(DRAIN_MS, resolve));
+    return Promise.race([this.#connections.drain(reason), late]);
+  }
+
+  /** For a failure of our own: the port is shut at once and nothing is sent any more; the guard stands until stop(). */
   emergencyShut(): void {
-    this.#dataplane.unlisten();
+    this.#unlisten();
+    this.#drive.stop();
+    if (this.#stopped === undefined) this.#state = 'closed';
+  }
+
+  #unlisten(): void {
+    if (this.#planeOpen) this.#dataplane.unlisten();
+  }
+
+  #openDataplane(): Dataplane {
+    const { host, onFatal } = this.#o;
+    try {
+      return host.openDataplane({
+        tunFds: this.#inside.fds,
+        vnetHeader: this.#inside.vnetHeader,
+        onUpcalls: (batch) => this.#connections.onUpcalls(batch),
+        onError: (error) => {
+          this.#planeOpen = false; // with its sockets
+          this.emergencyShut();
+          onFatal(error);
+        },
+      });
+    } catch (error) {
+      this.#inside.close();
+      throw error;
+    }
+  }
+
+  async #openControl(): Promise<void> {
+    const { config, log } = this.#o;
+    const { registry } = this.#connections;
+    mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
+    mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+    this.#control = await ControlServer.open(config.control.socket, {
+      status: () => this.#status(),
+      sessions: () =>
+        this.#planeOpen ? sessionViews(registry, this.#dataplane, (mark) => this.#sas.lookup(mark)) : [],
+      disconnect: (target) => {
+        log.info('admin.disconnect', { target });
+        return this.#planeOpen ? this.#connections.disconnect(target) : 0;
+      },
+    });
   }
 
   /** The guard first, then what lets clients in and their packets through. */
   async #reach(): Promise<void> {
-    const { config } = this.#o;
+    const { host, config } = this.#o;
     const { nat, accept, ipForward, proxyArp: arp, interface: inside } = config.reachability;
-    this.#firewall = await openFirewall();
-    if (ipForward) await this.#sysctls.set(IPV4_FORWARD, '1');
-    if (arp) await this.#sysctls.set(proxyArp(inside ?? 'all'), '1');
+    this.#firewall = await host.openFirewall();
+    if (ipForward) await host.sysctls.set(IPV4_FORWARD, '1');
+    if (arp) await host.sysctls.set(proxyArp(inside ?? 'all'), '1');
     await this.#firewall.apply({
       tun: this.#inside.name,
       accept,
@@ -189,39 +251,34 @@ export class Gateway {
       ...(inside === null ? {} : { inside }),
       masquerade: nat === 'auto' ? config.pool.ranges.map(showRange) : [],
     });
-    for (const chain of accept ? await foreignDropPolicies() : []) {
+    for (const chain of accept ? await host.foreignDropPolicies() : []) {
       const hint = 'an accept of ours cannot overrule it: accept UDP 500, 4500, ESP and forwarded packets there';
       this.#o.log.warn('firewall.foreign-drop', { chain, hint });
     }
   }
 
   async #startSidecar(): Promise<void> {
-    const { config, listen, log } = this.#o;
+    const { host, config, listen, log } = this.#o;
     const sas = this.#drive.add(this.#sas, (out) => this.#connections.onMark(out));
-    const xfrm = { record: join(config.stateDir, 'xfrm-owned.json') };
-    const { runDir, ike } = config;
-    const spawned = { runDir, vici: ike.vici, xfrm, listen, allowForeign: ike.allowForeign, log };
     this.#sidecar = new Sidecar({
-      monitor: new CharonMonitor({
-        endpoint: ike.vici,
-        onRetry: (why, delayMs) => log.debug('ike.vici-retry', { why, delayMs }),
-        onOddity: (what) => log.warn('ike.vici-odd', { what }),
-      }),
-      charon: ike.charon === 'spawn' ? new SpawnedCharon(spawned) : undefined,
+      monitor: host.monitor,
+      charon: host.charon,
       policy: ipsecPolicy(ipsecSettings(config, listen)),
-      kernelConfirms: async () => hasShunts((await inspectXfrm(xfrm)).ours.policies, listen),
-      kernelHolds: () => shuntsStand(listen),
+      kernelConfirms: () => host.kernelConfirms(),
+      kernelHolds: () => host.kernelHolds(),
       drive: this.#drive,
       log,
-      onEvent: (event) => {
-        if (event.type === 'log') return this.#onIkeLog(event);
-        log.debug('ike.event', eventFields(event));
-        sas.input(event);
-      },
+      onEvent: (event) => this.#onIke(event, sas),
       onSafe: () => this.#openPort(),
       onUnsafe: (reason) => this.#shutPort(reason),
     });
     await this.#sidecar.start();
+  }
+
+  #onIke(event: IkeEvent, sas: Driven<IkeEvent>): void {
+    if (event.type === 'log') return this.#onIkeLog(event);
+    this.#o.log.debug('ike.event', eventFields(event));
+    if (this.#planeOpen) sas.input(event);
   }
 
   #onIkeLog(event: IkeLogEvent): void {
@@ -263,24 +320,15 @@ export class Gateway {
   }
 
   #status(): StatusView {
+    const drops = this.#planeOpen ? this.#dataplane.globalCounters() : {};
     return {
       state: this.#state,
       reason: this.#shutBecause,
       version: this.#o.version,
-      listen: this.#dataplane.listening ? this.#o.listen : [],
+      listen: this.#planeOpen && this.#dataplane.listening ? this.#o.listen : [],
       tunnels: this.#connections.registry.tunnelCount,
       sessions: this.#connections.registry.sessionCount,
-      drops: Object.fromEntries(Object.entries(this.#dataplane.globalCounters()).map(([k, v]) => [k, Number(v)])),
+      drops: Object.fromEntries(Object.entries(drops).map(([k, v]) => [k, Number(v)])),
     };
   }
 }
-
-/** The drop policies in both directions, for every address of ours. */
-const hasShunts = (policies: readonly XfrmPolicy[], listen: readonly string[]): boolean =>
-  listen.every((address) => {
-    const of = (side: 'src' | 'dst') =>
-      policies.some(
-        (p) => p.block && p.selector[side]?.split('/')[0] === address && p.dir === (side === 'src' ? 'out' : 'in'),
-      );
-    return of('src') && of('dst');
-  });

@@ -47,12 +47,7 @@ export class HoldQueue {
     return held;
   }
 
-  /** The mark is not what it was: nothing of its time may be taken for the next holder's. */
-  forget(mark: number): void {
-    this.#size -= this.#byMark.get(mark)?.length ?? 0;
-    this.#byMark.delete(mark);
-  }
-
+  /** The marks are not what they were: nothing of their time may be taken for their next holders'. */
   clear(): void {
     this.#byMark.clear();
     this.#size = 0;

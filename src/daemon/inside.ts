@@ -16,9 +16,12 @@ export interface InsideOptions {
 
 export class Inside {
   readonly #tun: Tuntap;
+  readonly #options: InsideOptions;
+  readonly #routes = new Set<string>();
 
-  private constructor(tun: Tuntap) {
+  private constructor(tun: Tuntap, options: InsideOptions) {
     this.#tun = tun;
+    this.#options = options;
   }
 
   /** Creates the device, up, addressed and routed; all or nothing. Throws TuntapError. */
@@ -27,12 +30,22 @@ export class Inside {
     try {
       tun.addAddress(`${options.gateway}/32`);
       tun.setUp(true);
-      for (const destination of routesOf(options)) tun.addRoute({ destination });
+      const inside = new Inside(tun, options);
+      inside.routeTo(options.fixed);
+      return inside;
     } catch (error) {
       tun.close();
       throw error;
     }
-    return new Inside(tun);
+  }
+
+  /** Also routes these addresses; the old ones' routes stay, sessions may be using them. Throws TuntapError. */
+  routeTo(fixed: Iterable<string>): void {
+    for (const destination of routesOf({ ...this.#options, fixed })) {
+      if (this.#routes.has(destination)) continue;
+      this.#tun.addRoute({ destination });
+      this.#routes.add(destination);
+    }
   }
 
   get name(): string {

@@ -14,6 +14,9 @@ const EMPTY_TUNNEL_MS = 20_000;
 /** Probes left unanswered before a peer is dead. */
 const DPD_TRIES = 5;
 
+/** Tunnel ids have 16 bits, and some must be free for refusals. */
+const MOST_TUNNELS = 65_000;
+
 const seconds = (ms: number): number => Math.round(ms / 1_000);
 
 export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
@@ -26,7 +29,7 @@ export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
     random: randomBytes,
     limits: {
       ...defaultLimits,
-      maxTunnels: limits.tunnels,
+      maxTunnels: Math.min(limits.tunnels, MOST_TUNNELS),
       maxHalfOpen: limits.halfOpen,
       maxHalfOpenPerPeer: limits.halfOpenPerAddress,
     },

@@ -45,44 +45,72 @@ const CONFIRM_EVERY_MS = 100;
 const START_TIMEOUT_MS = 30_000;
 const RESTART_MIN_MS = 500;
 const RESTART_MAX_MS = 30_000;
+/** A policy that was not taken, or a port that did not open, is tried again. */
+const RETRY_MS = 5_000;
+const STOPPED = 'stopped before the IPsec policies were in place';
 
 export class Sidecar {
   readonly #o: SidecarOptions;
   #safe = false;
   #stopping = false;
+  /** The one start of charon that is under way. */
+  #starting: Promise<void> | undefined;
+  /** Why charon ended since its last start. */
+  #exit: string | undefined;
+  /** Counts connections to charon, made and lost: what was asked over an older one says nothing any more. */
+  #connection = 0;
   #restartMs = RESTART_MIN_MS;
-  #cancelGrace: (() => void) | undefined;
-  #cancelWatch: (() => void) | undefined;
-  /** A start of charon that is under way: VICI answers before it has removed the last of its predecessor's policies. */
-  #charonStarting: Promise<void> | undefined;
+  #cancelGrace = () => {};
+  #cancelRetry = () => {};
+  #cancelWatch = () => {};
+  #inGrace = false;
   #started: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   constructor(options: SidecarOptions) {
     this.#o = options;
     options.monitor.onEvent((event) => this.#onEvent(event));
-    options.charon?.onExit((why) => this.#charonExited(why));
+    options.charon?.onExit((why) => {
+      this.#exit = why;
+      // While it starts, start() tells, and once only.
+      if (this.#starting === undefined) this.#charonEnded(why);
+    });
   }
 
-  /** Resolves when safe for the first time. */
+  /** Resolves when safe for the first time; rejects with a sentence, also when stop() comes first. */
   async start(): Promise<void> {
-    const { charon, monitor, drive } = this.#o;
-    await charon?.start();
+    const { monitor, drive } = this.#o;
+    await this.#startCharon();
+    if (this.#stopping) throw new Error(STOPPED);
     await new Promise<void>((resolve, reject) => {
-      this.#started = { resolve, reject };
-      drive.after(START_TIMEOUT_MS, () =>
-        reject(new Error(`charon did not confirm its policies in ${START_TIMEOUT_MS / 1000} s`)),
-      );
+      const problem = `charon did not confirm its policies in ${START_TIMEOUT_MS / 1000} s`;
+      const cancel = drive.after(START_TIMEOUT_MS, () => this.#started?.reject(new Error(problem)));
+      const settle = <T>(act: (value: T) => void) => {
+        return (value: T) => {
+          cancel();
+          this.#started = undefined;
+          act(value);
+        };
+      };
+      this.#started = { resolve: settle<void>(resolve), reject: settle(reject) };
       monitor.start();
     });
   }
 
-  /** charon deletes its SAs when it ends cleanly. Call with the 1701 sockets closed. */
+  /** charon deletes its SAs when it ends cleanly. Call with the 1701 sockets closed; also while start() is under way. */
   async stop(): Promise<void> {
+    const { monitor, charon } = this.#o;
     this.#stopping = true;
-    this.#cancelGrace?.();
-    this.#cancelWatch?.();
-    await this.#o.monitor.close();
-    await this.#o.charon?.stop();
+    this.#endGrace();
+    this.#cancelRetry();
+    this.#cancelWatch();
+    this.#started?.reject(new Error(STOPPED));
+    await monitor.close();
+    const starting = this.#starting;
+    await charon?.stop();
+    if (starting === undefined) return;
+    // It may have been between two steps, with no process to stop yet.
+    await starting.catch(() => {});
+    await charon?.stop();
   }
 
   terminate(ikeUniqueId: string): Promise<void> {
@@ -90,41 +118,47 @@ export class Sidecar {
   }
 
   #onEvent(event: IkeEvent): void {
-    if (event.type === 'connected') void this.#secure();
+    if (event.type === 'connected') {
+      this.#endGrace();
+      void this.#secure(++this.#connection);
+    }
     if (event.type === 'lost') this.#viciLost();
     this.#o.onEvent(event);
   }
 
   /** VICI is there (again): the policy is loaded anew, and the port opened only when charon shows the shunts. */
-  async #secure(): Promise<void> {
-    const { monitor, policy, log } = this.#o;
-    this.#cancelGrace?.();
-    this.#cancelGrace = undefined;
-    await this.#charonStarting;
+  async #secure(connection: number): Promise<void> {
+    const { monitor, policy } = this.#o;
+    const stale = () => this.#stopping || connection !== this.#connection;
+    this.#cancelRetry();
     try {
+      // The last act of starting charon clears the kernel of what is left of the one before: our policies come after.
+      await this.#starting;
       await monitor.loadPolicy(policy);
-      if (!(await this.#confirmed())) throw new Error('the drop policies of UDP 1701 are not in place');
-    } catch (error) {
-      const why = error instanceof Error ? error : new Error(String(error));
-      log.error('ike.policy-failed', { problem: why.message, hint: 'UDP 1701 stays closed' });
-      if (this.#safe) this.#unsafe(why.message);
-      this.#started?.reject(why);
-      this.#watch(); // tries again
-      return;
-    }
-    if (this.#stopping) return;
-    this.#restartMs = RESTART_MIN_MS;
-    if (!this.#safe) {
+      if (!(await this.#confirmed(stale)) && !stale())
+        throw new Error('the drop policies of UDP 1701 are not in place');
+      if (stale()) return;
+      if (!this.#safe) this.#o.onSafe();
       this.#safe = true;
       this.#watch();
-      this.#o.onSafe();
+    } catch (error) {
+      if (!stale()) this.#insecure(error instanceof Error ? error : new Error(String(error)), connection);
+      return;
     }
+    this.#restartMs = RESTART_MIN_MS;
     this.#started?.resolve();
-    this.#started = undefined;
   }
 
-  async #confirmed(): Promise<boolean> {
-    for (let n = 0; n < CONFIRM_TRIES; n++) {
+  #insecure(why: Error, connection: number): void {
+    const { log, drive } = this.#o;
+    log.error('ike.policy-failed', { problem: why.message, hint: 'UDP 1701 stays closed' });
+    this.#unsafe(why.message);
+    if (this.#started !== undefined) return this.#started.reject(why);
+    this.#cancelRetry = drive.after(RETRY_MS, () => void this.#reinstall(connection));
+  }
+
+  async #confirmed(stale: () => boolean): Promise<boolean> {
+    for (let n = 0; n < CONFIRM_TRIES && !stale(); n++) {
       if ((await this.#o.monitor.policiesConfirmed()) && (await this.#o.kernelConfirms())) return true;
       await new Promise<void>((next) => this.#o.drive.after(CONFIRM_EVERY_MS, next));
     }
@@ -133,68 +167,85 @@ export class Sidecar {
 
   #watch(): void {
     const { kernelHolds, drive } = this.#o;
-    if (kernelHolds === undefined || this.#stopping) return;
-    this.#cancelWatch?.();
+    this.#cancelWatch();
+    if (kernelHolds === undefined) return;
+    const connection = this.#connection;
     this.#cancelWatch = drive.after(WATCH_MS, async () => {
-      if (!this.#safe) return this.#reinstall();
-      const held = await kernelHolds();
-      if (!this.#safe || this.#stopping) return;
+      const held = await kernelHolds().catch(() => false);
+      if (!this.#safe || this.#stopping || connection !== this.#connection) return;
       if (held) this.#watch();
-      else await this.#policiesGone();
+      else await this.#policiesGone(connection);
     });
   }
 
-  async #policiesGone(): Promise<void> {
-    const { log } = this.#o;
+  async #policiesGone(connection: number): Promise<void> {
     const reason = 'the drop policies of UDP 1701 are gone from the kernel';
-    log.error('ike.policies-gone', { problem: reason, hint: 'who runs `ip xfrm policy flush` here?' });
+    this.#o.log.error('ike.policies-gone', { problem: reason, hint: 'who runs `ip xfrm policy flush` here?' });
     this.#unsafe(reason);
-    await this.#reinstall();
+    await this.#reinstall(connection);
   }
 
   /** The clients' policies went along with ours: their SAs are of no use, and only a reload brings the shunts back. */
-  async #reinstall(): Promise<void> {
+  async #reinstall(connection: number): Promise<void> {
     const { monitor, policy, log } = this.#o;
     try {
       for (const { uniqueId } of await monitor.listSas()) await monitor.terminate(uniqueId);
       // charon believes they still stand: it installs again only what it has taken out.
-      await monitor.loadPolicy({ ...policy, connections: {}, shunts: [] });
+      if (connection === this.#connection) await monitor.loadPolicy({ ...policy, connections: {}, shunts: [] });
     } catch (error) {
       log.warn('ike.unload-failed', { problem: error instanceof Error ? error.message : String(error) });
     }
-    await this.#secure();
+    if (connection === this.#connection) await this.#secure(connection);
   }
 
   #viciLost(): void {
-    if (this.#stopping || !this.#safe || this.#cancelGrace !== undefined) return;
+    this.#connection++;
+    this.#cancelRetry();
+    if (this.#stopping || !this.#safe || this.#inGrace) return;
     this.#o.log.warn('ike.vici-lost', { graceMs: VICI_GRACE_MS });
+    this.#inGrace = true;
     this.#cancelGrace = this.#o.drive.after(VICI_GRACE_MS, () => {
-      this.#cancelGrace = undefined;
+      this.#inGrace = false;
       this.#unsafe('the connection to charon is lost');
     });
   }
 
-  #charonExited(why: string): void {
+  #endGrace(): void {
+    this.#inGrace = false;
+    this.#cancelGrace();
+  }
+
+  #charonEnded(why: string): void {
     if (this.#stopping) return;
-    this.#cancelGrace?.();
-    this.#cancelGrace = undefined;
+    this.#connection++;
+    this.#endGrace();
+    this.#cancelRetry();
     this.#o.log.error('ike.charon-exited', { why, restartMs: this.#restartMs });
     this.#unsafe(`charon ended: ${why}`);
-    this.#started?.reject(new Error(`charon ended: ${why}`));
+    if (this.#started !== undefined) return this.#started.reject(new Error(`charon ended: ${why}`));
     this.#o.drive.after(this.#restartMs, () => this.#restart());
     this.#restartMs = Math.min(this.#restartMs * 2, RESTART_MAX_MS);
   }
 
   #restart(): void {
-    if (this.#stopping) return;
-    this.#cancelWatch?.();
-    this.#charonStarting = this.#o.charon?.start().catch((error: Error) => this.#charonExited(error.message));
+    if (!this.#stopping) this.#startCharon().catch((error: Error) => this.#charonEnded(error.message));
+  }
+
+  async #startCharon(): Promise<void> {
+    this.#exit = undefined;
+    this.#starting = this.#o.charon?.start();
+    try {
+      await this.#starting;
+    } finally {
+      this.#starting = undefined;
+    }
+    if (this.#exit !== undefined) throw new Error(`charon ended: ${this.#exit}`);
   }
 
   #unsafe(reason: string): void {
     if (!this.#safe) return;
     this.#safe = false;
-    this.#cancelWatch?.();
+    this.#cancelWatch();
     this.#o.onUnsafe(reason);
   }
 }

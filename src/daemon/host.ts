@@ -1,0 +1,66 @@
+/** What the gateway takes from the machine it runs on: the real things are put together here, tests bring others. */
+import { join } from 'node:path';
+import { CharonMonitor } from '../io/charon.js';
+import { MonotonicClock } from '../io/clock.js';
+import { type Dataplane, type DataplaneOptions, openDataplane } from '../io/dataplane.js';
+import { type Firewall, foreignDropPolicies, openFirewall } from '../io/firewall.js';
+import type { IkeMonitor } from '../io/ports.js';
+import { type SysctlPath, Sysctls } from '../io/sysctl.js';
+import { inspectXfrm, shuntsStand, type XfrmPolicy } from '../io/xfrm.js';
+import { SpawnedCharon } from './charon-host.js';
+import type { Config } from './config.js';
+import type { AlarmClock } from './drive.js';
+import { Inside, type InsideOptions } from './inside.js';
+import type { Log } from './log.js';
+import type { CharonHost } from './sidecar.js';
+
+export interface Host {
+  readonly clock: AlarmClock;
+  /** @throws TuntapError */
+  openInside(options: InsideOptions): Pick<Inside, 'name' | 'fds' | 'vnetHeader' | 'routeTo' | 'close'>;
+  /** @throws DataplaneError */
+  openDataplane(options: DataplaneOptions): Dataplane;
+  /** With the guard in place. */
+  openFirewall(): Promise<Firewall>;
+  /** Chains of others that drop what we accept. */
+  foreignDropPolicies(): Promise<string[]>;
+  readonly sysctls: { set(path: SysctlPath, value: string): Promise<unknown>; restore(): Promise<void> };
+  readonly monitor: IkeMonitor;
+  /** Absent when charon is run by somebody else. */
+  readonly charon: CharonHost | undefined;
+  /** Whether the kernel has the drop policies. */
+  kernelConfirms(): Promise<boolean>;
+  /** Whether it still has them, asked every few seconds. */
+  kernelHolds(): Promise<boolean>;
+}
+
+export function realHost({ runDir, stateDir, ike }: Config, listen: readonly string[], log: Log): Host {
+  const xfrm = { record: join(stateDir, 'xfrm-owned.json') };
+  const spawned = { runDir, vici: ike.vici, xfrm, listen, allowForeign: ike.allowForeign, log };
+  return {
+    clock: new MonotonicClock(),
+    openInside: (options) => Inside.open(options),
+    openDataplane,
+    openFirewall,
+    foreignDropPolicies,
+    sysctls: new Sysctls({ record: join(stateDir, 'sysctl-owned.json') }),
+    monitor: new CharonMonitor({
+      endpoint: ike.vici,
+      onRetry: (why, delayMs) => log.debug('ike.vici-retry', { why, delayMs }),
+      onOddity: (what) => log.warn('ike.vici-odd', { what }),
+    }),
+    charon: ike.charon === 'spawn' ? new SpawnedCharon(spawned) : undefined,
+    kernelConfirms: async () => hasShunts((await inspectXfrm(xfrm)).ours.policies, listen),
+    kernelHolds: () => shuntsStand(listen),
+  };
+}
+
+/** The drop policies in both directions, for every address of ours. */
+const hasShunts = (policies: readonly XfrmPolicy[], listen: readonly string[]): boolean =>
+  listen.every((address) => {
+    const of = (side: 'src' | 'dst') =>
+      policies.some(
+        (p) => p.block && p.selector[side]?.split('/')[0] === address && p.dir === (side === 'src' ? 'out' : 'in'),
+      );
+    return of('src') && of('dst');
+  });

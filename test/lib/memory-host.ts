@@ -1,0 +1,130 @@
+/** A machine for the gateway that is all memory and does what the test says; what was asked of it is one list. */
+import { MemoryDataplane } from 'l2tp-dataplane/memory';
+import type { Host } from '../../src/daemon/host.js';
+import type { CharonHost } from '../../src/daemon/sidecar.js';
+import type { DataplaneOptions } from '../../src/io/dataplane.js';
+import { MemoryIke } from '../../src/io/memory-ike.js';
+import { VirtualClock } from './virtual-clock.js';
+
+/** A charon that is told when to be up and when to die. */
+export class MemoryCharon implements CharonHost {
+  /** What start() does; by default it is up at once. */
+  onStart: () => Promise<void> = async () => {};
+  onStop: () => void = () => {};
+  running = false;
+  starts = 0;
+  #listener: (why: string) => void = () => {};
+  readonly #acts: string[];
+
+  constructor(acts: string[] = []) {
+    this.#acts = acts;
+  }
+
+  onExit(listener: (why: string) => void): void {
+    this.#listener = listener;
+  }
+
+  async start(): Promise<void> {
+    this.#acts.push('charon start');
+    this.starts++;
+    await this.onStart();
+    this.running = true;
+  }
+
+  async stop(): Promise<void> {
+    this.onStop();
+    if (this.running) this.#acts.push('charon stop');
+    this.running = false;
+  }
+
+  die(why = 'SIGKILL'): void {
+    this.running = false;
+    this.#listener(why);
+  }
+}
+
+export class MemoryHost implements Host {
+  readonly acts: string[] = [];
+  readonly clock = new VirtualClock();
+  readonly monitor = new MemoryIke();
+  readonly charon = new MemoryCharon(this.acts);
+  plane!: MemoryDataplane;
+  #planeOptions!: DataplaneOptions;
+  policiesStand = true;
+  /** Before each act: reject or wait, by its name. */
+  readonly before: Record<string, () => unknown> = {};
+
+  readonly sysctls = {
+    set: (path: readonly string[], value: string) => this.#act(`sysctl ${path.join('.')}=${value}`),
+    restore: () => this.#act('sysctl restore'),
+  };
+
+  openInside() {
+    this.acts.push('inside open');
+    return {
+      name: 'lockstep0',
+      fds: [3],
+      vnetHeader: false,
+      routeTo: (fixed: Iterable<string>) => void this.acts.push(`route ${[...fixed].join()}`),
+      close: () => void this.acts.push('inside close'),
+    };
+  }
+
+  openDataplane(options: DataplaneOptions): MemoryDataplane {
+    this.before['dataplane open']?.();
+    this.#planeOptions = options;
+    const plane = new MemoryDataplane({ ...options, now: () => this.clock.now() });
+    const listen = plane.listen.bind(plane);
+    const unlisten = plane.unlisten.bind(plane);
+    const close = plane.close.bind(plane);
+    plane.listen = (l) => {
+      this.before.listen?.();
+      listen(l);
+      this.acts.push(`listen ${l.map((x) => x.address).join()}`);
+    };
+    plane.unlisten = () => {
+      if (plane.listening) this.acts.push('unlisten');
+      unlisten();
+    };
+    plane.close = async () => {
+      await this.#act('dataplane close');
+      await close();
+    };
+    this.plane = plane;
+    return plane;
+  }
+
+  /** As the packet thread that met a fatal error. */
+  async failPlane(): Promise<void> {
+    await MemoryDataplane.prototype.close.call(this.plane);
+    this.#planeOptions.onError(new Error('epoll_wait: EBADF'));
+  }
+
+  async openFirewall() {
+    await this.#act('guard');
+    return {
+      backend: 'nft' as const,
+      applyGuard: () => this.#act('guard'),
+      apply: () => this.#act('reachability'),
+      removeReachability: () => this.#act('reachability off'),
+      removeAll: () => this.#act('guard off'),
+    };
+  }
+
+  async foreignDropPolicies(): Promise<string[]> {
+    return [];
+  }
+
+  async kernelConfirms(): Promise<boolean> {
+    return true;
+  }
+
+  async kernelHolds(): Promise<boolean> {
+    return this.policiesStand;
+  }
+
+  async #act(name: string): Promise<void> {
+    await this.before[name]?.();
+    this.acts.push(name);
+  }
+}
