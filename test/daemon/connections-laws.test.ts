@@ -48,6 +48,6 @@ t.test('law: after any sequence of endings nothing is left, and nothing was give
         if (n !== NOTHING[what as 'leased']) throw new Error(`${what}: ${n}`);
       if (rig.clock.armed !== undefined) throw new Error(`a timer is left for ${rig.clock.armed}`);
     }),
-    { numRuns: 60, seed: 20_260_101 },
+    { numRuns: 100, seed: 20_260_101 },
   );
 });

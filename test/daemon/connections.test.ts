@@ -436,8 +436,11 @@ t.test('LCP negotiated anew: one lease, one session, and no more time than it ha
     rig.acts.indexOf(a),
   );
   t.ok(closed !== -1 && closed! < opened!, 'no IP while it is nobody');
-  await rig.run(52_000);
-  t.match(rig.events('session.end'), [{ reason: 'session timeout' }]);
+  await rig.run(47_500);
+  t.equal(rig.left.sessions, 1);
+  await rig.run(1_500);
+  t.match(rig.events('session.end'), [{ reason: 'session timeout', upSeconds: 60 }]);
+  await rig.run(5_000);
   t.strictSame(rig.left, NOTHING);
 });
 
@@ -495,6 +498,36 @@ t.test('drain with another gateway to go to: everyone is sent there (RFC 3193 §
   await done;
   for (const client of [...clients, late]) t.equal(client.events.at(-1), 'tunnel-down peer 2 to 203.0.113.9');
   t.strictSame(rig.left, NOTHING);
+});
+
+t.test('drain waits for charon, which may refuse', async (t) => {
+  for (const refuse of [false, true]) {
+    const rig = new Rig();
+    await rig.connect({ mark: 1 });
+    let answer!: () => void;
+    rig.ike.terminate = () =>
+      new Promise((resolve, reject) => {
+        answer = refuse ? () => reject(new Error('no such SA')) : resolve;
+      });
+    let drained = false;
+    const done = rig.connections.drain('SIGTERM').then(() => {
+      drained = true;
+    });
+    await rig.run(5_000);
+    t.strictSame(rig.left, NOTHING);
+    t.equal(drained, false, 'the IKE SA is not deleted yet');
+    answer();
+    await done;
+    t.equal(rig.events(refuse ? 'ike.terminate-failed' : 'ike.terminated').length, 1);
+  }
+});
+
+t.test('the timers of a session end with it', async (t) => {
+  const rig = new Rig({ connections: { idleTimeoutMs: 600_000, sessionTimeoutMs: 900_000 } });
+  const client = await rig.connect({ mark: 1 });
+  rig.ike.push(ikeDown(rig.saOf(client)));
+  await rig.run(60_000);
+  t.equal(rig.clock.armed, undefined, 'long before they would have been due');
 });
 
 t.test('drain with nobody there resolves', async () => {

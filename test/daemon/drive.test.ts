@@ -68,6 +68,21 @@ t.test('a removed machine and a cancelled timer stay silent', async (t) => {
   t.equal(clock.armed, undefined);
 });
 
+t.test('after stop() nothing rings and nothing can be armed, so that the process can end', async (t) => {
+  const clock = new VirtualClock();
+  const drive = new Drive(clock);
+  const heard: string[] = [];
+  const m = drive.add(new Echo(), (o) => heard.push(o));
+  m.input({ word: 'x', ms: 10 });
+  drive.after(5, () => heard.push('late'));
+  drive.stop();
+  m.input({ word: 'y', ms: 10 });
+  drive.after(5, () => heard.push('later'));
+  t.equal(clock.armed, undefined);
+  clock.run(50);
+  t.strictSame(heard, ['x', 'y']);
+});
+
 t.test('law: every timer rings once, in order, whatever was set, moved and cancelled', async () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(200), fc.boolean()), { maxLength: 60 }), (plans) => {

@@ -1,0 +1,105 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { LocalAaa } from '../../src/daemon/aaa.js';
+import { UserStore } from '../../src/daemon/users.js';
+import { ipv4ToNumber } from '../../src/proto/aaa/address.js';
+import { AddressPool } from '../../src/proto/aaa/pool.js';
+import type { AuthRequest } from '../../src/proto/ppp/events.js';
+import { generateNtResponse, ntPasswordHash } from '../../src/proto/ppp/mschap.js';
+
+const users = UserStore.parse(
+  'users.yaml',
+  'users: {alice: {password: a}, bob: {password: b}, carol: {password: c, address: 10.0.0.3}, dora: {password: d, disabled: true}}',
+);
+
+function make(sessionsPerUser = 2, last = '10.0.0.4') {
+  const ranges = [{ first: ipv4ToNumber('10.0.0.2')!, last: ipv4ToNumber(last)! }];
+  const pool = new AddressPool({ ranges, fixed: users.fixedAddresses() });
+  const aaa = new LocalAaa({ users: () => users, pool, dns: ['10.0.0.53'], nbns: [], sessionsPerUser });
+  const claims: string[] = [];
+  const context = {
+    remote: '198.51.100.2',
+    tunnelId: 1,
+    sessionId: 1,
+    claim: (user: string) => void claims.push(user),
+  };
+  return { pool, claims, ask: (request: AuthRequest) => aaa.authenticate(request, context), aaa };
+}
+
+const pap = (user: string, password: string): AuthRequest => ({ method: 'pap', user, password });
+const leased = (v: Awaited<ReturnType<ReturnType<typeof make>['ask']>>) => (v.result.ok ? v.result.address : v.cause);
+
+t.test('MS-CHAPv2: the user, the address, the name servers, and the proof that we know the password', async (t) => {
+  const { ask } = make();
+  const [authenticatorChallenge, peerChallenge] = [new Uint8Array(16).fill(1), new Uint8Array(16).fill(2)];
+  // RFC 2759 §4, §8.1: hashed as typed, without the domain
+  const ntResponse = generateNtResponse(authenticatorChallenge, peerChallenge, 'alice', ntPasswordHash('a'));
+  const verdict = await ask({
+    method: 'mschapv2',
+    user: 'PC\\alice',
+    id: 1,
+    authenticatorChallenge,
+    peerChallenge,
+    ntResponse,
+  });
+  t.match(verdict.result, { ok: true, user: 'alice', address: '10.0.0.2', dns: ['10.0.0.53'], nbns: [] });
+  t.equal(verdict.result.ok && verdict.result.authenticatorResponse?.length, 20);
+});
+
+t.test('only who has proven who he is claims anything', async (t) => {
+  const { ask, claims } = make();
+  for (const request of [pap('alice', 'x'), pap('nobody', 'x'), pap('dora', 'x'), pap('dora', 'd')]) await ask(request);
+  t.strictSame(claims, []);
+  await ask(pap('alice', 'a'));
+  t.strictSame(claims, ['alice']);
+});
+
+t.test('the message to the client is the same for an unknown user and a wrong password', async (t) => {
+  const { ask } = make();
+  const [unknown, wrong] = [await ask(pap('nobody', 'x')), await ask(pap('alice', 'x'))];
+  t.strictSame(unknown.result, wrong.result);
+  t.not(unknown.cause, wrong.cause);
+});
+
+t.test('a fixed address is nobody else’s, and one at a time', async (t) => {
+  const { ask, aaa } = make();
+  t.strictSame([leased(await ask(pap('alice', 'a'))), leased(await ask(pap('alice', 'a')))], ['10.0.0.2', '10.0.0.4']);
+  t.equal(leased(await ask(pap('bob', 'b'))), 'no-address');
+  t.equal(leased(await ask(pap('carol', 'c'))), '10.0.0.3');
+  t.equal(leased(await ask(pap('carol', 'c'))), 'no-address');
+  aaa.release('10.0.0.3');
+  t.equal(leased(await ask(pap('carol', 'c'))), '10.0.0.3');
+});
+
+t.test('the leftover that a claim ends makes room for who claims', async (t) => {
+  const { aaa } = make(1);
+  const first = await aaa.authenticate(pap('carol', 'c'), { remote: '', tunnelId: 1, sessionId: 1, claim: () => {} });
+  const claim = () => aaa.release('10.0.0.3');
+  const second = await aaa.authenticate(pap('carol', 'c'), { remote: '', tunnelId: 1, sessionId: 2, claim });
+  t.strictSame([leased(first), leased(second)], ['10.0.0.3', '10.0.0.3']);
+});
+
+t.test('law: leases never exceed the limit of a user; a release twice, or of nobody’s, frees nothing', async () => {
+  const act = fc.oneof(
+    fc.constantFrom('alice', 'bob').map((user) => ({ user })),
+    fc.nat(3).map((n) => ({ release: `10.0.0.${n + 2}` })),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(act, { maxLength: 40 }), async (acts) => {
+      const { ask, aaa, pool } = make(2, '10.0.0.9');
+      const held = new Map<string, string>();
+      for (const a of acts) {
+        if ('release' in a) {
+          aaa.release(a.release);
+          held.delete(a.release);
+          continue;
+        }
+        const before = [...held.values()].filter((u) => u === a.user).length;
+        const { result, cause } = await ask(pap(a.user, a.user[0]!));
+        if (result.ok !== before < 2 || (!result.ok && cause !== 'too-many')) throw new Error(`${before} ${cause}`);
+        if (result.ok) held.set(result.address, a.user);
+      }
+      if (pool.leased !== held.size) throw new Error(`${pool.leased} leased, ${held.size} held`);
+    }),
+  );
+});

@@ -1,0 +1,289 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { loadConfig } from '../../src/daemon/config.js';
+import { callControl, type StatusView } from '../../src/daemon/control.js';
+import { Gateway } from '../../src/daemon/gateway.js';
+import { UserStore } from '../../src/daemon/users.js';
+import { Client, SERVER } from '../lib/daemon-client.js';
+import { type LogLine, memoryLog } from '../lib/daemon-rig.js';
+import { childSa, childUp, ikeSa } from '../lib/ike-events.js';
+import { MemoryHost } from '../lib/memory-host.js';
+
+const settle = async () => {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** A gateway on a memory host, and the directory of its files. */
+function make(t: Test, host = new MemoryHost()) {
+  const dir = mkdtempSync(join(tmpdir(), 'gw-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 });
+  write('psk', 'a shared key\n');
+  write('users.yaml', 'users: {alice: {password: wonderland}}\n');
+  write('lockstep.yaml', 'ike: {psk_file: psk}\nusers_file: users.yaml\nrun_dir: run\nstate_dir: state\n');
+  const config = loadConfig(join(dir, 'lockstep.yaml'), {});
+  const users = UserStore.load(config.usersFile);
+  const log: LogLine[] = [];
+  const fatal: Error[] = [];
+  const open = () =>
+    new Gateway({
+      host,
+      config,
+      users,
+      listen: [SERVER],
+      version: '1.2.3',
+      log: memoryLog(log),
+      onFatal: (error) => fatal.push(error),
+    });
+  const status = () => callControl(config.control.socket, 'GET', '/status') as Promise<StatusView>;
+  const events = () => log.map((l) => l.event);
+  return { host, config, log, fatal, open, status, events, socket: config.control.socket };
+}
+
+/** A promise and its ends. */
+const deferred = () => {
+  let resolve!: () => void;
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+};
+
+const DOWN = [
+  'unlisten',
+  'reachability off',
+  'charon stop',
+  'dataplane close',
+  'inside close',
+  'sysctl restore',
+  'guard off',
+];
+
+t.test('up: guard, then charon, then the port; down: the port, then charon, the guard last', async (t) => {
+  const { host, open, status, socket, events } = make(t);
+  const gateway = open();
+  await gateway.start();
+  t.strictSame(host.acts, [
+    'inside open',
+    'guard',
+    'sysctl net.ipv4.ip_forward=1',
+    'reachability',
+    'charon start',
+    `listen ${SERVER}`,
+  ]);
+  t.match(await status(), { state: 'listening', listen: [SERVER], reason: null });
+  host.acts.length = 0;
+  const first = gateway.stop('SIGTERM');
+  t.equal(gateway.stop('SIGTERM again'), first, 'a second one waits for the first');
+  await first;
+  t.strictSame(host.acts, DOWN);
+  t.equal(existsSync(socket), false);
+  t.equal(host.clock.armed, undefined, 'no timer keeps the process');
+  t.strictSame(
+    events().filter((e) => e.startsWith('gateway.')),
+    ['gateway.ready', 'gateway.stopping', 'gateway.stopped'],
+  );
+});
+
+t.test('stopped while starting, at every step: undone, and nothing begins afterwards', async (t) => {
+  for (const step of ['guard', 'sysctl net.ipv4.ip_forward=1', 'reachability', 'charon', 'confirm']) {
+    const { host, open, socket } = make(t);
+    const held = deferred();
+    if (step === 'charon') {
+      host.charon.onStart = () => held.promise;
+      host.charon.onStop = () => held.resolve();
+    } else if (step === 'confirm') host.monitor.confirmed = false;
+    else host.before[step] = () => held.promise;
+    const gateway = open();
+    const start = gateway.start();
+    start.catch(() => {});
+    await settle();
+    const stop = gateway.stop('SIGTERM');
+    await settle();
+    held.resolve();
+    await t.rejects(start, { message: /^stopped/ }, step);
+    await stop;
+    await settle();
+    t.notOk(
+      host.acts.some((a) => a.startsWith('listen')),
+      `${step}: the port was never open`,
+    );
+    t.equal(host.charon.running, false, step);
+    t.equal(
+      host.acts.includes('charon start'),
+      ['charon', 'confirm'].includes(step),
+      `${step}: no further step is begun`,
+    );
+    t.strictSame(host.acts.slice(-4), DOWN.slice(-4), step);
+    t.equal(existsSync(socket), false, step);
+    t.equal(host.clock.armed, undefined, step);
+  }
+});
+
+t.test('a start that fails is undone', async (t) => {
+  for (const [step, acts] of [
+    ['guard', ['inside open', 'dataplane close', 'inside close', 'sysctl restore']],
+    [
+      'reachability',
+      [
+        'guard',
+        'sysctl net.ipv4.ip_forward=1',
+        'reachability off',
+        'dataplane close',
+        'inside close',
+        'sysctl restore',
+        'guard off',
+      ],
+    ],
+    ['charon', ['charon start', 'reachability off', 'dataplane close', 'inside close', 'sysctl restore', 'guard off']],
+    [
+      'listen',
+      [
+        'charon start',
+        'reachability off',
+        'charon stop',
+        'dataplane close',
+        'inside close',
+        'sysctl restore',
+        'guard off',
+      ],
+    ],
+  ] as const) {
+    const { host, open, socket } = make(t);
+    const fail = () => {
+      throw new Error(`no ${step} here`);
+    };
+    if (step === 'charon') host.charon.onStart = async () => fail();
+    else host.before[step] = fail;
+    await t.rejects(open().start(), { message: `no ${step} here` });
+    t.strictSame(host.acts.slice(-acts.length), acts, step);
+    t.equal(existsSync(socket), false);
+    t.equal(host.clock.armed, undefined, step);
+  }
+});
+
+t.test('no data plane: the inside is closed again', async (t) => {
+  const { host, open } = make(t);
+  host.before['dataplane open'] = () => {
+    throw new Error('not built');
+  };
+  t.throws(open, { message: 'not built' });
+  t.strictSame(host.acts, ['inside open', 'inside close']);
+});
+
+t.test(
+  'a step of stopping that fails keeps no other from being taken; a data plane that does not close, the guard',
+  async (t) => {
+    for (const step of ['reachability off', 'sysctl restore', 'dataplane close']) {
+      const { host, open, log } = make(t);
+      const gateway = open();
+      await gateway.start();
+      host.acts.length = 0;
+      host.before[step] = () => Promise.reject(new Error('no'));
+      await gateway.stop('SIGTERM');
+      const guard = step === 'dataplane close' ? ['guard off'] : [];
+      t.strictSame(
+        host.acts,
+        DOWN.filter((a) => a !== step && !guard.includes(a)),
+      );
+      t.match(
+        log.filter((l) => l.level === 'error'),
+        [{ event: 'gateway.stop-failed', fields: { error: { message: 'no' } } }],
+      );
+    }
+  },
+);
+
+t.test('charon dies: the port is shut at once, and opened again when a new one has the policies', async (t) => {
+  const { host, open, status, log } = make(t);
+  const gateway = open();
+  await gateway.start();
+  host.acts.length = 0;
+  host.monitor.confirmed = false;
+  host.charon.die();
+  t.strictSame(host.acts, ['unlisten']);
+  t.match(await status(), { state: 'closed', reason: 'charon ended: SIGKILL', listen: [] });
+  host.clock.run(1_000);
+  await settle();
+  host.monitor.push({ type: 'lost' }, { type: 'connected' }, { type: 'snapshot', sas: [] });
+  await settle();
+  t.strictSame(host.acts, ['unlisten', 'charon start'], 'not confirmed: still shut');
+  host.monitor.confirmed = true;
+  host.clock.run(2_000);
+  await settle();
+  t.strictSame(host.acts.slice(2), [`listen ${SERVER}`]);
+  t.match(
+    log.filter((l) => l.level === 'error').map((l) => l.event),
+    ['ike.charon-exited', 'port.shut'],
+  );
+  await gateway.stop('end');
+});
+
+t.test('the packet thread fails: told once, everything else stops in order, nothing is thrown', async (t) => {
+  const { host, open, fatal, status } = make(t);
+  const gateway = open();
+  await gateway.start();
+  host.acts.length = 0;
+  await host.failPlane();
+  t.strictSame(
+    fatal.map((e) => e.message),
+    ['epoll_wait: EBADF'],
+  );
+  gateway.emergencyShut();
+  t.match(await status(), { state: 'closed', listen: [] });
+  host.monitor.push({ type: 'snapshot', sas: [ikeSa('1', [childSa('1', 1)])] });
+  await gateway.stop('dataplane.failed');
+  t.strictSame(
+    host.acts,
+    DOWN.filter((a) => a !== 'unlisten'),
+  );
+});
+
+t.test('stop tells a connected client; one that does not answer delays it 12 s at most', async (t) => {
+  for (const mute of [false, true]) {
+    const { host, open, log } = make(t);
+    const gateway = open();
+    await gateway.start();
+    const client = new Client(host.clock, 5, { mark: 1 }, (path, data) => host.plane.receive(path, data));
+    const pump = async (ms: number) => {
+      for (const end = host.clock.now() + ms; host.clock.now() <= end; host.clock.run(host.clock.now() + 100)) {
+        await settle();
+        for (const { data } of host.plane.takeSent()) client.receive(data);
+        await settle();
+      }
+    };
+    host.monitor.push(childUp(ikeSa('1', [childSa('1', 1)])));
+    client.dial();
+    await pump(1_000);
+    t.match(client.events.at(-1), /^up /);
+    client.mute = mute;
+    let stopped = false;
+    const stop = gateway.stop('SIGTERM').then(() => {
+      stopped = true;
+    });
+    await pump(mute ? 12_100 : 1_000);
+    t.equal(stopped, true);
+    await stop;
+    t.strictSame(host.acts.slice(-DOWN.length), DOWN);
+    // RFC 2661 §4.4.2, StopCCN 6: requester is being shut down
+    if (!mute) t.strictSame([client.events.at(-1), host.monitor.terminated], ['tunnel-down peer 6', ['1']]);
+    t.match(
+      log.filter((l) => l.event === 'session.end'),
+      [{ fields: { user: 'alice', reason: 'SIGTERM' } }],
+    );
+    t.equal(host.clock.armed, undefined);
+  }
+});
+
+t.test('new users: their fixed addresses are routed before anyone may use them', async (t) => {
+  const { host, open, events } = make(t);
+  const gateway = open();
+  await gateway.start();
+  host.acts.length = 0;
+  gateway.reloadUsers(UserStore.parse('users.yaml', 'users: {bob: {password: x, address: 192.168.5.5}}'));
+  t.strictSame(host.acts, ['route 192.168.5.5']);
+  t.ok(events().includes('users.reloaded'));
+  await gateway.stop('end');
+});
