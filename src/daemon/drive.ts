@@ -2,14 +2,8 @@
  * The one drive loop: handle -> drain poll -> arm timer. Machines are pure (src/proto/machine.ts); this gives them
  * the clock and carries their outputs to whoever owns them.
  */
+import type { Clock } from '../io/ports.js';
 import { type Instant, instant, type Machine } from '../proto/machine.js';
-
-/** A monotonic clock in ms with one alarm; src/io/clock.ts has the real one, tests a virtual one. */
-export interface AlarmClock {
-  now(): number;
-  /** Calls `ring` once at `at` (or soon after); replaces the former alarm. undefined = none. */
-  arm(at: number | undefined, ring: () => void): void;
-}
 
 /** A machine under the drive loop. */
 export interface Driven<In> {
@@ -26,12 +20,12 @@ interface Entry {
 }
 
 export class Drive {
-  readonly #clock: AlarmClock;
+  readonly #clock: Clock;
   readonly #heap: DueHeap = new DueHeap();
   #armed: number | undefined;
   #stopped = false;
 
-  constructor(clock: AlarmClock) {
+  constructor(clock: Clock) {
     this.#clock = clock;
   }
 

@@ -18,7 +18,8 @@ import { IkeLogWatch } from './ike-log.js';
 import { showRange } from './inside.js';
 import { ipsecPolicy } from './ipsec-policy.js';
 import type { Log } from './log.js';
-import { DEFAULT_MTU, endpointConfig, ipsecSettings, linkConfig } from './protocol-config.js';
+import { CAUTIOUS_MTU } from './mtu.js';
+import { endpointConfig, ipsecSettings, linkConfig } from './protocol-config.js';
 import { SaRegistry } from './sa-registry.js';
 import { Sidecar } from './sidecar.js';
 import type { UserStore } from './users.js';
@@ -75,7 +76,7 @@ export class Gateway {
       exclude: [...excludedAddresses(config), ...listen],
       fixed: users.fixedAddresses(),
     });
-    const maxMtu = config.ppp.mtu === 'auto' ? DEFAULT_MTU : config.ppp.mtu;
+    const maxMtu = config.ppp.mtu === 'auto' ? CAUTIOUS_MTU : config.ppp.mtu;
     this.#inside = host.openInside({
       name: TUN_NAME,
       gateway: config.pool.gateway,

@@ -4,18 +4,17 @@ import { CharonMonitor } from '../io/charon.js';
 import { MonotonicClock } from '../io/clock.js';
 import { type Dataplane, type DataplaneOptions, openDataplane } from '../io/dataplane.js';
 import { type Firewall, foreignDropPolicies, openFirewall } from '../io/firewall.js';
-import type { IkeMonitor } from '../io/ports.js';
+import type { Clock, IkeMonitor } from '../io/ports.js';
 import { type SysctlPath, Sysctls } from '../io/sysctl.js';
 import { inspectXfrm, shuntsStand, type XfrmPolicy } from '../io/xfrm.js';
 import { SpawnedCharon } from './charon-host.js';
 import type { Config } from './config.js';
-import type { AlarmClock } from './drive.js';
 import { Inside, type InsideOptions } from './inside.js';
 import type { Log } from './log.js';
 import type { CharonHost } from './sidecar.js';
 
 export interface Host {
-  readonly clock: AlarmClock;
+  readonly clock: Clock;
   /** @throws TuntapError */
   openInside(options: InsideOptions): Pick<Inside, 'name' | 'fds' | 'vnetHeader' | 'routeTo' | 'close'>;
   /** @throws DataplaneError */

@@ -5,9 +5,6 @@ import type { LinkConfig } from '../proto/ppp/events.js';
 import type { Config } from './config.js';
 import type { IpsecSettings } from './ipsec-policy.js';
 
-/** Upper bound of the inner MTU where `ppp.mtu` is auto: fits every cipher with NAT-T over a 1500 octet path. */
-export const DEFAULT_MTU = 1_400;
-
 /** A tunnel whose only call failed or ended: time for another call, and not longer, for its IKE SA stays with it. */
 const EMPTY_TUNNEL_MS = 20_000;
 

@@ -1,7 +1,7 @@
 /** A virtual clock for the drive loop: run() jumps from alarm to alarm. */
-import type { AlarmClock } from '../../src/daemon/drive.js';
+import type { Clock } from '../../src/io/ports.js';
 
-export class VirtualClock implements AlarmClock {
+export class VirtualClock implements Clock {
   #now = 0;
   #alarm: { at: number; ring: () => void } | undefined;
 
