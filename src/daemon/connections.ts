@@ -50,7 +50,7 @@ export interface ConnectionsOptions extends Omit<SessionsOptions, 'registry' | '
   readonly helloIntervalMs: number;
   /** What is known of a mark now. */
   readonly sa: (mark: number) => MarkInfo | undefined;
-  /** Another gateway's address: peers are sent there while we drain (RFC 3193 §4). */
+  /** Another gateway's address: peers are sent there while we drain (RFC 3193 §4), unless the drain names one. */
   readonly redirect?: string;
   /** Deletes an IKE SA (RFC 3193 §3.1: with its last tunnel). */
   readonly terminateIke: (ikeUniqueId: string) => Promise<void>;
@@ -71,8 +71,8 @@ export class Connections {
   /** Deletions of IKE SAs that charon has not answered. */
   readonly #terminating = new Set<Promise<void>>();
   #whenIdle: (() => void)[] = [];
-  /** Why nobody new is let in: we are going down. */
-  #draining: string | undefined;
+  /** Why nobody new is let in, and where to send them. */
+  #draining: { readonly reason: string; readonly redirect: string | undefined } | undefined;
 
   constructor(options: ConnectionsOptions) {
     this.#o = options;
@@ -119,9 +119,24 @@ export class Connections {
     return sessions.length;
   }
 
+  /** Why nobody new is let in, if so. */
+  get draining(): string | undefined {
+    return this.#draining?.reason;
+  }
+
+  /** From now on nobody new is let in, but sent to another gateway if there is one (RFC 3193 §4). What is up stays. */
+  refuse(reason: string, redirect = this.#o.redirect): void {
+    this.#draining = { reason, redirect };
+  }
+
+  /** The end of refuse(). */
+  accept(): void {
+    this.#draining = undefined;
+  }
+
   /** Closes everything, in order; resolves when no tunnel is left (each bounded by its own timeouts). */
-  async drain(reason: string): Promise<void> {
-    this.#draining = reason;
+  async drain(reason: string, redirect?: string): Promise<void> {
+    this.refuse(reason, redirect);
     for (const session of [...this.registry.sessions()]) this.#sessions.close(session, reason);
     for (const tunnel of [...this.registry.tunnels()]) {
       if (tunnel.sessions.size === 0) this.#closeTunnel(tunnel, this.#farewell());
@@ -232,7 +247,7 @@ export class Connections {
         return this.#release(out.tunnelId);
       case 'session-open': {
         const tunnel = this.registry.tunnel(out.session.tunnelId);
-        return tunnel === undefined ? undefined : this.#sessions.open(out.session, tunnel, this.#draining);
+        return tunnel === undefined ? undefined : this.#sessions.open(out.session, tunnel, this.draining);
       }
       case 'session-up':
         return this.#sessions.up(out.session);
@@ -334,7 +349,8 @@ export class Connections {
   }
 
   #farewell(): ResultCode {
-    return this.#o.redirect === undefined ? SHUTTING_DOWN : tryAnother(this.#o.redirect);
+    const to = this.#draining?.redirect;
+    return to === undefined ? SHUTTING_DOWN : tryAnother(to);
   }
 
   #closeTunnel(tunnel: Tunnel, result: ResultCode): void {

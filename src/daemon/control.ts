@@ -3,10 +3,13 @@
  *
  *   GET  /status                 -> StatusView
  *   GET  /sessions               -> SessionView[]
+ *   GET  /pool                   -> PoolView
  *   POST /disconnect {"target"}  -> {"disconnected": n}
+ *   POST /drain {"cancel", "close", "redirect"} -> StatusView
  */
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
 import type { SessionView } from './view.js';
 
 /* Implementation */
@@ -18,15 +21,39 @@ export interface StatusView {
   readonly reason: string | null;
   readonly version: string;
   readonly listen: readonly string[];
+  /** Why nobody new is let in, when it is so. */
+  readonly draining: string | null;
+  /** Clients with an ESP SA, connected or not. */
+  readonly sas: number;
   readonly tunnels: number;
   readonly sessions: number;
   readonly drops: Readonly<Record<string, number>>;
 }
 
+export interface PoolView {
+  readonly ranges: readonly string[];
+  readonly gateway: string;
+  readonly dynamic: { readonly size: number; readonly leased: number };
+  readonly fixed: { readonly size: number; readonly leased: number };
+  readonly leases: readonly { readonly address: string; readonly user: string; readonly fixed: boolean }[];
+}
+
+export interface DrainRequest {
+  /** End a drain instead. */
+  readonly cancel: boolean;
+  /** Close what is up, rather than wait for it to end. */
+  readonly close: boolean;
+  /** Another gateway's address for whoever asks; null: `l2tp.redirect`. */
+  readonly redirect: string | null;
+}
+
 export interface ControlHandlers {
   status(): StatusView;
   sessions(): SessionView[];
+  pool(): PoolView;
   disconnect(target: string): number;
+  /** Begun when it returns; the status tells how far it is. */
+  drain(request: DrainRequest): void;
 }
 
 export class ControlServer {
@@ -71,6 +98,11 @@ const handle = async (req: IncomingMessage, h: ControlHandlers): Promise<[number
       return [200, h.status()];
     case 'GET /sessions':
       return [200, h.sessions()];
+    case 'GET /pool':
+      return [200, h.pool()];
+    case 'POST /drain':
+      h.drain(drainRequest(await readJson(req)));
+      return [200, h.status()];
     case 'POST /disconnect': {
       const { target } = (await readJson(req)) as { target?: unknown };
       if (typeof target !== 'string' || target === '') {
@@ -81,6 +113,15 @@ const handle = async (req: IncomingMessage, h: ControlHandlers): Promise<[number
     default:
       return [404, { error: `no such call: ${req.method} ${req.url}` }];
   }
+};
+
+const drainRequest = (body: object): DrainRequest => {
+  const { cancel = false, close = true, redirect = null } = body as Partial<Record<keyof DrainRequest, unknown>>;
+  if (typeof cancel !== 'boolean') throw new Error('cancel: expected true or false');
+  if (typeof close !== 'boolean') throw new Error('close: expected true or false');
+  if (redirect !== null && (typeof redirect !== 'string' || isIP(redirect) === 0))
+    throw new Error('redirect: expected an IP address or null');
+  return { cancel, close, redirect };
 };
 
 const readJson = async (req: IncomingMessage): Promise<object> => {

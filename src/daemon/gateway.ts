@@ -10,7 +10,7 @@ import { LocalAaa } from './aaa.js';
 import type { Config } from './config.js';
 import { configWarnings, excludedAddresses } from './config-check.js';
 import { Connections } from './connections.js';
-import { ControlServer, type StatusView } from './control.js';
+import { ControlServer, type DrainRequest, type PoolView, type StatusView } from './control.js';
 import { Drive, type Driven } from './drive.js';
 import { eventFields } from './facts.js';
 import type { Host } from './host.js';
@@ -235,7 +235,34 @@ export class Gateway {
         log.info('admin.disconnect', { target });
         return this.#planeOpen ? this.#connections.disconnect(target) : 0;
       },
+      pool: () => this.#poolView(),
+      drain: (request) => this.#adminDrain(request),
     });
+  }
+
+  /** Not the end: the daemon runs on, with nobody let in. */
+  #adminDrain({ cancel, close, redirect }: DrainRequest): void {
+    if (!this.#planeOpen || this.#state === 'stopping') throw new Error('the gateway is stopping');
+    this.#o.log.info('admin.drain', { cancel, close, redirect });
+    const reason = 'drained by the administrator';
+    if (cancel) this.#connections.accept();
+    else if (close)
+      this.#connections.drain(reason, redirect ?? undefined).catch(() => {}); // the plane was closed
+    else this.#connections.refuse(reason, redirect ?? undefined);
+  }
+
+  #poolView(): PoolView {
+    const { gateway, ranges } = this.#o.config.pool;
+    const { size } = this.#pool;
+    const leases = [...this.#pool.leases()];
+    const fixed = leases.filter((l) => l.fixed).length;
+    return {
+      ranges: ranges.map(showRange),
+      gateway,
+      dynamic: { size: size.dynamic, leased: leases.length - fixed },
+      fixed: { size: size.fixed, leased: fixed },
+      leases,
+    };
   }
 
   /** The guard first, then what lets clients in and their packets through. */
@@ -327,6 +354,8 @@ export class Gateway {
       reason: this.#shutBecause,
       version: this.#o.version,
       listen: this.#planeOpen && this.#dataplane.listening ? this.#o.listen : [],
+      draining: this.#connections.draining ?? null,
+      sas: this.#sas.all().length,
       tunnels: this.#connections.registry.tunnelCount,
       sessions: this.#connections.registry.sessionCount,
       drops: Object.fromEntries(Object.entries(drops).map(([k, v]) => [k, Number(v)])),

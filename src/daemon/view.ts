@@ -1,5 +1,6 @@
 /** The joined table: one row per session, with everything below it (what `lockstep sessions` shows). */
 import type { Dataplane } from '../io/dataplane.js';
+import { clientType } from './client-type.js';
 import type { Registry, Session } from './registry.js';
 import type { MarkInfo } from './sa-registry.js';
 
@@ -10,7 +11,13 @@ export interface SessionView {
   readonly address: string | null;
   readonly tunnelId: number;
   readonly sessionId: number;
-  readonly client: { readonly address: string; readonly port: number; readonly hostName: string };
+  readonly client: {
+    readonly address: string;
+    readonly port: number;
+    readonly hostName: string;
+    /** A guess. */
+    readonly type: string;
+  };
   readonly ike: {
     readonly uniqueId: string;
     readonly version: number;
@@ -51,7 +58,7 @@ const view = (s: Session, dataplane: Dataplane, sa: MarkInfo | undefined): Sessi
     address: s.address ?? null,
     tunnelId: s.ids.tunnelId,
     sessionId: s.ids.sessionId,
-    client: { address: path.remote, port: path.remotePort, hostName: peer.hostName },
+    client: { address: path.remote, port: path.remotePort, hostName: peer.hostName, type: clientType(peer) },
     ike:
       sa === undefined
         ? null

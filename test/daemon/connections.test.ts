@@ -500,6 +500,22 @@ t.test('drain with another gateway to go to: everyone is sent there (RFC 3193 §
   t.strictSame(rig.left, NOTHING);
 });
 
+t.test('refuse: what is up stays, whoever comes is sent away, until accept', async (t) => {
+  const rig = new Rig();
+  const up = await rig.connect({ mark: 1 });
+  rig.connections.refuse('for repair', '203.0.113.9');
+  t.equal(rig.connections.draining, 'for repair');
+  const late = await rig.connect({ mark: 2, user: 'bob', passwords: ['builder'] });
+  t.equal(late.events.at(-1), 'tunnel-down peer 2 to 203.0.113.9');
+  t.equal(late.address, undefined);
+  t.not(up.address, undefined);
+  t.equal(rig.left.sessions, 1);
+  rig.connections.accept();
+  t.equal(rig.connections.draining, undefined);
+  const later = await rig.connect({ mark: 3, user: 'bob', passwords: ['builder'] });
+  t.equal(later.address, '10.99.0.50');
+});
+
 t.test('drain waits for charon, which may refuse', async (t) => {
   for (const refuse of [false, true]) {
     const rig = new Rig();

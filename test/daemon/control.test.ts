@@ -3,49 +3,13 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { ControlServer, callControl, type StatusView } from '../../src/daemon/control.js';
-import { octets, sessionsTable, statusText, table } from '../../src/daemon/table.js';
-import type { SessionView } from '../../src/daemon/view.js';
+import { ControlServer, callControl, type DrainRequest } from '../../src/daemon/control.js';
+import { HANDLERS, POOL, SESSION, STATUS } from '../lib/ctl-rig.js';
 
-const STATUS: StatusView = {
-  state: 'listening',
-  reason: null,
-  version: '1.2.3',
-  listen: ['198.51.100.1'],
-  tunnels: 1,
-  sessions: 1,
-  drops: {},
-};
-
-const SESSION: SessionView = {
-  state: 'up',
-  user: 'alice',
-  address: '10.99.0.10',
-  tunnelId: 7,
-  sessionId: 9,
-  client: { address: '198.51.100.2', port: 1701, hostName: 'pc\u001b[2J' },
-  ike: {
-    uniqueId: '3',
-    version: 1,
-    state: 'ESTABLISHED',
-    remoteId: '192.168.1.5',
-    remotePort: 4500,
-    cipher: 'AES_CBC-256',
-  },
-  child: { mark: 2, reqid: 2, spiIn: 'c0000001', spiOut: 'c0000002', cipher: 'AES_CBC-256-HMAC_SHA1_96', encap: true },
-  mtu: 1400,
-  upSince: '2026-01-01T00:00:00.000Z',
-  octetsIn: 1_500,
-  octetsOut: 2_500_000,
-  packetsIn: 10,
-  packetsOut: 20,
-  drops: {},
-};
-
-const handlers = (asked: string[] = []) => ({
-  status: () => STATUS,
-  sessions: () => [SESSION],
+const handlers = (asked: (string | DrainRequest)[] = []) => ({
+  ...HANDLERS,
   disconnect: (target: string) => asked.push(target),
+  drain: (request: DrainRequest) => void asked.push(request),
 });
 
 const scratch = (t: Test): string => {
@@ -54,16 +18,18 @@ const scratch = (t: Test): string => {
   return join(dir, 'control.sock');
 };
 
-t.test('answers the three calls, to owner and group only', async (t) => {
+t.test('answers the calls, to owner and group only', async (t) => {
   const path = scratch(t);
-  const asked: string[] = [];
+  const asked: (string | DrainRequest)[] = [];
   const server = await ControlServer.open(path, handlers(asked));
   t.teardown(() => server.close());
   t.equal(statSync(path).mode & 0o777, 0o660);
   t.strictSame(await callControl(path, 'GET', '/status'), STATUS);
   t.strictSame(await callControl(path, 'GET', '/sessions'), [SESSION]);
   t.strictSame(await callControl(path, 'POST', '/disconnect', { target: 'alice' }), { disconnected: 1 });
-  t.strictSame(asked, ['alice']);
+  t.strictSame(await callControl(path, 'GET', '/pool'), POOL);
+  t.strictSame(await callControl(path, 'POST', '/drain', { redirect: '192.0.2.9' }), STATUS);
+  t.strictSame(asked, ['alice', { cancel: false, close: true, redirect: '192.0.2.9' }]);
 });
 
 t.test('bad calls get a sentence', async (t) => {
@@ -71,6 +37,10 @@ t.test('bad calls get a sentence', async (t) => {
   const server = await ControlServer.open(path, handlers());
   t.teardown(() => server.close());
   await t.rejects(callControl(path, 'POST', '/disconnect', {}), { message: /^target: expected/ });
+  for (const [key, value] of Object.entries({ cancel: 1, close: 'yes', redirect: 'here' }))
+    await t.rejects(callControl(path, 'POST', '/drain', { [key]: value }), {
+      message: new RegExp(`^${key}: expected`),
+    });
   await t.rejects(callControl(path, 'GET', '/nothing'), { message: 'no such call: GET /nothing' });
   await t.rejects(callControl(path, 'POST', '/disconnect', { target: 'x'.repeat(5_000) }), { message: /too long/ });
   const raw = await new Promise<number>((resolve, reject) => {
@@ -90,19 +60,4 @@ t.test('a second daemon is refused, the socket of a dead one replaced, close rem
   writeFileSync(path, '');
   const next = await ControlServer.open(path, handlers());
   await next.close();
-});
-
-t.test('tables', async (t) => {
-  t.equal(table(['A', 'LONG'], [['x', 'y']]), 'A  LONG\nx  y');
-  t.equal(sessionsTable([]), 'no sessions');
-  const text = sessionsTable([SESSION]);
-  t.match(text, /alice\s+10\.99\.0\.10\s+198\.51\.100\.2:1701/);
-  t.match(text, /#3 IKEv1 AES_CBC-256\s+c0000001\/c0000002 .* NAT-T\s+2\s+7\/9/);
-  t.match(text, /1\.5 kB\s+2\.5 MB/);
-  t.notOk(text.includes('\u001b'), "a client's name cannot move the cursor");
-  t.match(
-    statusText({ ...STATUS, state: 'closed', reason: 'charon is gone', listen: [] }),
-    /closed \(charon is gone\)/,
-  );
-  t.equal(octets(999), '999 B');
 });

@@ -241,22 +241,28 @@ t.test('the packet thread fails: told once, everything else stops in order, noth
   );
 });
 
+/** Mark 1's client, dialled and connected. */
+const connected = async (host: MemoryHost) => {
+  const client = new Client(host.clock, 5, { mark: 1 }, (path, data) => host.plane.receive(path, data));
+  const pump = async (ms: number) => {
+    for (const end = host.clock.now() + ms; host.clock.now() <= end; host.clock.run(host.clock.now() + 100)) {
+      await settle();
+      for (const { data } of host.plane.takeSent()) client.receive(data);
+      await settle();
+    }
+  };
+  host.monitor.push(childUp(ikeSa('1', [childSa('1', 1)])));
+  client.dial();
+  await pump(1_000);
+  return { client, pump };
+};
+
 t.test('stop tells a connected client; one that does not answer delays it 12 s at most', async (t) => {
   for (const mute of [false, true]) {
     const { host, open, log } = make(t);
     const gateway = open();
     await gateway.start();
-    const client = new Client(host.clock, 5, { mark: 1 }, (path, data) => host.plane.receive(path, data));
-    const pump = async (ms: number) => {
-      for (const end = host.clock.now() + ms; host.clock.now() <= end; host.clock.run(host.clock.now() + 100)) {
-        await settle();
-        for (const { data } of host.plane.takeSent()) client.receive(data);
-        await settle();
-      }
-    };
-    host.monitor.push(childUp(ikeSa('1', [childSa('1', 1)])));
-    client.dial();
-    await pump(1_000);
+    const { client, pump } = await connected(host);
     t.match(client.events.at(-1), /^up /);
     client.mute = mute;
     let stopped = false;
@@ -285,5 +291,33 @@ t.test('new users: their fixed addresses are routed before anyone may use them',
   gateway.reloadUsers(UserStore.parse('users.yaml', 'users: {bob: {password: x, address: 192.168.5.5}}'));
   t.strictSame(host.acts, ['route 192.168.5.5']);
   t.ok(events().includes('users.reloaded'));
+  await gateway.stop('end');
+});
+
+t.test('the control socket: who is there, the pool, a drain and its end', async (t) => {
+  const { host, open, status, socket } = make(t);
+  const gateway = open();
+  await gateway.start();
+  const { client, pump } = await connected(host);
+  const ask = (path: string) => callControl(socket, 'GET', path);
+  t.match(await ask('/sessions'), [{ user: 'alice', client: { hostName: 'client', type: 'unknown' } }]);
+  t.match(await ask('/pool'), {
+    ranges: ['10.99.0.0-10.99.0.255'],
+    gateway: '10.99.0.1',
+    dynamic: { size: 253, leased: 1 },
+    fixed: { size: 0, leased: 0 },
+    leases: [{ user: 'alice', fixed: false }],
+  });
+  t.match(await status(), { sas: 1, tunnels: 1, sessions: 1, draining: null });
+  await callControl(socket, 'POST', '/drain', { close: false });
+  t.match(await status(), { sessions: 1, draining: 'drained by the administrator' });
+  await callControl(socket, 'POST', '/drain', { cancel: true });
+  t.match(await status(), { sessions: 1, draining: null });
+  await callControl(socket, 'POST', '/drain', { redirect: '203.0.113.9' });
+  await pump(1_000);
+  t.match(await status(), { state: 'listening', tunnels: 0, sessions: 0 });
+  t.equal(client.events.at(-1), 'tunnel-down peer 2 to 203.0.113.9');
+  await host.failPlane();
+  await t.rejects(callControl(socket, 'POST', '/drain', {}), { message: 'the gateway is stopping' });
   await gateway.stop('end');
 });

@@ -47,6 +47,19 @@ export class AddressPool {
     return this.#leased.size;
   }
 
+  /** How many addresses there are: those of the ranges that are for anyone, and the users' own. */
+  get size(): { readonly dynamic: number; readonly fixed: number } {
+    const inRanges = this.#ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+    const reserved = new Set([...this.#excluded, ...this.#fixedAddresses]);
+    const taken = [...reserved].filter((n) => this.#ranges.some((r) => inRange(n, r))).length;
+    return { dynamic: inRanges - taken, fixed: this.#fixedAddresses.size };
+  }
+
+  /** What is leased now, in the order of leasing. */
+  *leases(): IterableIterator<{ readonly address: string; readonly user: string; readonly fixed: boolean }> {
+    for (const [n, user] of this.#leased) yield { address: numberToIpv4(n), user, fixed: this.#fixed.get(user) === n };
+  }
+
   /** Who holds `address`, if anyone. */
   holder(address: string): string | undefined {
     const n = ipv4ToNumber(address);

@@ -87,6 +87,8 @@ export interface SessionIds {
 export interface TunnelPeer {
   readonly peerTunnelId: PeerTunnelId;
   readonly hostName: string;
+  /** The Host Name AVP ended with a NUL, which is not in `hostName`: Apple. */
+  readonly nulName?: boolean;
   readonly vendorName?: string;
   readonly firmware?: number;
   readonly receiveWindow: number;

@@ -37,6 +37,7 @@ export const stopCcn = (assignedTunnelId: number, result: ResultCode): MessageOf
 export const peerOf = (avps: Introduction, path: Path): TunnelPeer => ({
   peerTunnelId: avps.assignedTunnelId as PeerTunnelId,
   hostName: printable(avps.hostName),
+  ...optional('nulName', avps.hostName.endsWith('\0') ? true : undefined),
   ...optional('vendorName', avps.vendorName === undefined ? undefined : printable(avps.vendorName)),
   ...optional('firmware', avps.firmwareRevision),
   receiveWindow: avps.receiveWindowSize ?? DEFAULT_WINDOW,

@@ -167,3 +167,24 @@ t.test('law: against the obvious model, any sequence of calls', async () => {
     { numRuns: 2_000 },
   );
 });
+
+t.test('what there is and who has it', async (t) => {
+  const pool = new AddressPool({
+    ranges: [range('10.0.0.1', '10.0.0.9')],
+    exclude: ['10.0.0.1', '10.9.9.9'],
+    fixed: [
+      ['bob', '10.0.0.5'],
+      ['carol', '172.16.0.1'],
+    ],
+  });
+  t.strictSame(pool.size, { dynamic: 7, fixed: 2 });
+  pool.acquire('bob');
+  pool.acquire('alice');
+  t.strictSame(
+    [...pool.leases()],
+    [
+      { address: '10.0.0.5', user: 'bob', fixed: true },
+      { address: '10.0.0.2', user: 'alice', fixed: false },
+    ],
+  );
+});

@@ -63,7 +63,14 @@ t.test('SCCRP: what native clients demand of it', async (t) => {
 t.test('who the peer is: NUL and control characters gone, window 4 when it names none (§4.4.3)', async (t) => {
   const peer = connected({}, { hostName: 'Mac.local\0', vendorName: 'x\ny', firmwareRevision: 0x0a00 });
   const [up] = peer.out('tunnel-up');
-  t.match(up?.peer, { hostName: 'Mac.local', vendorName: 'x?y', firmware: 0x0a00, peerTunnelId: 77, receiveWindow: 4 });
+  t.match(up?.peer, {
+    hostName: 'Mac.local',
+    nulName: true,
+    vendorName: 'x?y',
+    firmware: 0x0a00,
+    peerTunnelId: 77,
+    receiveWindow: 4,
+  });
   const kl2tpd = new Peer();
   const { receiveWindowSize: _, ...avps } = (sccrq() as Extract<ControlMessage, { type: 'SCCRQ' }>).avps;
   kl2tpd.send({ type: 'SCCRQ', avps });
