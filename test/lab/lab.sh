@@ -58,7 +58,7 @@ run() {
   fi
 }
 # notes OUT FIRST: the scenario's measurements in one line.
-notes() { [ ! -s "$1/notes" ] || { printf '%s' "$2"; paste -sd, "$1/notes" | sed 's/,/, /g'; }; }
+notes() { [ ! -s "$1/notes" ] || { printf '%s' "$2"; paste -sd'|' "$1/notes" | sed 's/|/; /g'; }; }
 
 outs=()
 began=$SECONDS

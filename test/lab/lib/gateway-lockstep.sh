@@ -9,13 +9,24 @@ start_gateway() {
   GATEWAY=$!
   wait_for 90 gateway_settled
   gateway_said gateway.ready > /dev/null || fail "gw: lockstepd is not ready: $(gateway_last)"
-  same 'gw: lockstepd answers on its control socket' "$(lockstep status --json | jq -r .state)" listening
+  same 'gw: lockstepd answers on its control socket' "$(control_command status --json | jq -r .state)" listening
 }
 gateway_settled() { gateway_said gateway.ready || ! kill -0 "$GATEWAY"; }
 gateway_last() {
   grep -m 1 -E '^[A-Za-z]*Error|^lockstep' "$RUN/gw/stderr" || tail -n 2 "$RUN/gw/stderr" "$RUN/gw/log.json"
 }
-lockstep() { on gw node "$REPO/dist/src/ctl.js" --socket "$CONTROL" "$@"; }
+# lockstep ARGUMENT...: the operator's command. What scenarios ask again and again comes from its socket directly: to start Node takes
+# a second in the guest.
+lockstep() {
+  case "$*" in 'status --json' | 'sessions --json') control_get "/$1" && return ;; esac
+  control_command "$@"
+}
+control_command() { on gw node "$REPO/dist/src/ctl.js" --socket "$CONTROL" "$@"; }
+control_get() {
+  local answer
+  answer=$(printf 'GET %s HTTP/1.0\r\n\r\n' "$1" | socat -t 10 - "UNIX-CONNECT:$CONTROL" 2> /dev/null)
+  [[ $answer == 'HTTP/1.'?' 200 '* ]] && printf '%s\n' "${answer#*$'\r\n\r\n'}"
+}
 # gateway_said EVENT [JQ-CONDITION]
 gateway_said() { jq -e -n --arg event "$1" "first(inputs | select(.event == \$event) | select(${2:-true}))" "$RUN/gw/log.json"; }
 # gateway_event EVENT JQ-CONDITION TEXT: the gateway's log must come to say so.
