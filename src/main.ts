@@ -4,11 +4,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { Command } from 'commander';
 import { type Config, DEFAULT_CONFIG, loadConfig } from './daemon/config.js';
-import { listenAddresses } from './daemon/config-check.js';
+import { listenAddresses, rawListener } from './daemon/config-check.js';
 import { ConfigError, EXIT } from './daemon/errors.js';
 import { firstRun } from './daemon/first-run.js';
 import { Gateway } from './daemon/gateway.js';
-import { realHost } from './daemon/host.js';
+import { type Listening, realHost } from './daemon/host.js';
 import { createLogger, type Log } from './daemon/log.js';
 import { UserStore } from './daemon/users.js';
 
@@ -46,17 +46,18 @@ const main = async (): Promise<void> => {
   if (args.init === true) return;
   const config = loadConfig(args.config, process.env, overrides(args));
   const users = UserStore.load(config.usersFile);
-  const listen = listenAddresses(config, networkInterfaces());
-  users.check(config, listen);
+  const interfaces = networkInterfaces();
+  const listening = { listen: listenAddresses(config, interfaces), raw: rawListener(config, interfaces) };
+  users.check(config, ownAddresses(listening));
   if (args.check === true) {
     process.stdout.write(`${args.config}: the configuration and ${users.size} users are fine\n`);
     return;
   }
   const log = createLogger(config.log);
-  await run(config, users, listen, log);
+  await run(config, users, listening, log);
 };
 
-const run = async (config: Config, users: UserStore, listen: readonly string[], log: Log): Promise<void> => {
+const run = async (config: Config, users: UserStore, listening: Listening, log: Log): Promise<void> => {
   let gateway: Gateway | undefined;
   let leaving = false;
   const leave = (reason: string, code: number) => {
@@ -73,10 +74,10 @@ const run = async (config: Config, users: UserStore, listen: readonly string[], 
   process.on('unhandledRejection', fatal('gateway.crashed'));
   process.on('SIGTERM', () => leave('SIGTERM', EXIT.ok));
   process.on('SIGINT', () => leave('SIGINT', EXIT.ok));
-  process.on('SIGHUP', () => reload(config, listen, gateway, log));
+  process.on('SIGHUP', () => reload(config, listening, gateway, log));
   try {
-    const host = realHost(config, listen, log);
-    gateway = new Gateway({ host, config, users, listen, version, log, onFatal: fatal('dataplane.failed') });
+    const host = realHost(config, listening, log);
+    gateway = new Gateway({ host, config, users, ...listening, version, log, onFatal: fatal('dataplane.failed') });
     await gateway.start();
   } catch (error) {
     if (leaving) return;
@@ -88,15 +89,17 @@ const run = async (config: Config, users: UserStore, listen: readonly string[], 
 };
 
 /** SIGHUP: a users file with a mistake leaves the old users in force. */
-const reload = (config: Config, listen: readonly string[], gateway: Gateway | undefined, log: Log): void => {
+const reload = (config: Config, listening: Listening, gateway: Gateway | undefined, log: Log): void => {
   try {
     const users = UserStore.load(config.usersFile);
-    users.check(config, listen);
+    users.check(config, ownAddresses(listening));
     gateway?.reloadUsers(users);
   } catch (error) {
     log.error('users.rejected', { problem: error instanceof Error ? error.message : String(error) });
   }
 };
+
+const ownAddresses = ({ listen, raw }: Listening): readonly string[] => [...listen, ...(raw?.addresses ?? [])];
 
 const overrides = (args: Arguments): Record<string, unknown> => ({
   ...(args.logFormat === undefined ? {} : { 'log.format': args.logFormat }),

@@ -1,5 +1,8 @@
 /** Checks between settings: addresses that must not meet, limits that contradict each other, choices worth a warning. */
+
+import { isIP } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
+import type { RawListener } from '../io/firewall.js';
 import { type Ipv4Range, inRange, ipv4ToNumber, numberToIpv4, overlap } from '../proto/aaa/address.js';
 import type { Config, OriginOf } from './config.js';
 import type { PoolRange } from './config-format.js';
@@ -61,6 +64,7 @@ export function checkConfig(config: Config): void {
       );
   }
   if (listen.addresses !== 'auto') refuseInPool(config, listen.addresses);
+  checkRaw(config);
   if (limits.halfOpenPerAddress > limits.halfOpen)
     throw new ConfigError(
       origin('limits.half_open_per_address'),
@@ -70,8 +74,46 @@ export function checkConfig(config: Config): void {
     );
 }
 
+function checkRaw({ listen: { addresses, raw }, ike, origin }: Config): void {
+  const everyone = raw?.peers.findIndex((peer) => peer.endsWith('/0')) ?? -1;
+  if (everyone !== -1)
+    throw new ConfigError(
+      origin('listen.raw', ['peers', everyone]),
+      `listen.raw.peers[${everyone}]`,
+      `${raw?.peers[everyone]} is everyone`,
+      'the networks of the peers',
+    );
+  if (ike === null && addresses !== 'auto')
+    throw new ConfigError(
+      origin('listen.addresses'),
+      'listen.addresses',
+      'serves IPsec, but there is no section ike',
+      'a section ike, or only listen.raw',
+    );
+}
+
 /**
- * The addresses to serve: those configured, or with `auto` every global one of the host (pass `os.networkInterfaces()`).
+ * Our addresses for peers without IPsec: those of the interface, of the peers' families. Undefined without `listen.raw`.
+ * @throws ConfigError when there is none
+ */
+export function rawListener(config: Config, interfaces: Interfaces): RawListener | undefined {
+  const { raw } = config.listen;
+  if (raw === null) return undefined;
+  const own = globalAddresses(interfaces);
+  const here = own.filter((a) => a.on === raw.interface).map((a) => a.address);
+  const families = raw.peers.map((peer) => isIP(peer.split('/')[0]!));
+  const addresses = here.filter((a) => families.includes(isIP(a)));
+  if (addresses.length > 0) return { ...raw, addresses };
+  throw new ConfigError(
+    config.origin('listen.raw', ['interface']),
+    'listen.raw.interface',
+    `${raw.interface} has ${here.length === 0 ? 'no address on this host' : 'no address of the family of listen.raw.peers'}`,
+    `any of ${[...new Set(own.map((a) => a.on))].sort().join(', ') || 'no interface at present'}`,
+  );
+}
+
+/**
+ * The addresses to serve with IPsec: those configured, or with `auto` every global one of the host (pass `os.networkInterfaces()`).
  * @throws ConfigError when there is none, a configured one is not the host's, or the pool meets the host's own networks
  */
 export function listenAddresses(config: Config, interfaces: Interfaces): readonly string[] {
@@ -79,15 +121,20 @@ export function listenAddresses(config: Config, interfaces: Interfaces): readonl
     throw new ConfigError(config.origin('listen.addresses'), 'listen.addresses', problem, allowed);
   };
   const { addresses } = config.listen;
+  const raw = rawListener(config, interfaces);
   // Our own TUN device carries pool.gateway: after a crash it may still be there.
   const own = globalAddresses(interfaces).filter((a) => a.address !== config.pool.gateway);
-  const names = [...new Set(own.map((a) => a.address))].sort();
+  const all = [...new Set(own.map((a) => a.address))].sort();
+  refuseInPool(config, all);
+  if (!config.reachability.proxyArp) refuseConnected(config, own);
+  if (config.ike === null) return [];
+  const names = all.filter((a) => raw?.addresses.includes(a) !== true);
   if (addresses === 'auto' && names.length === 0)
     refuse('auto finds no address on this host', 'a host with an address besides loopback, or a list');
+  const both = addresses === 'auto' ? undefined : addresses.find((a) => raw?.addresses.includes(a));
+  if (both !== undefined) refuse(`${both} is the address of listen.raw`, 'addresses of other interfaces');
   const foreign = addresses === 'auto' ? undefined : addresses.find((a) => !names.includes(a));
   if (foreign !== undefined) refuse(`${foreign} is not an address of this host`, `auto, or any of ${names.join(', ')}`);
-  refuseInPool(config, names);
-  if (!config.reachability.proxyArp) refuseConnected(config, own);
   return addresses === 'auto' ? names : addresses;
 }
 
@@ -138,14 +185,19 @@ export function excludedAddresses({ pool }: Config): string[] {
 export function configWarnings(config: Config): { event: string; hint: string }[] {
   const warnings: { event: string; hint: string }[] = [];
   const warn = (event: string, hint: string) => warnings.push({ event, hint });
-  if (config.ike.legacy)
+  if (config.listen.raw !== null)
+    warn(
+      'config.raw',
+      `listen.raw serves L2TP without IPsec on ${config.listen.raw.interface} to ${config.listen.raw.peers.join(', ')}: whoever is on that network reads and forges what passes`,
+    );
+  if (config.ike?.legacy === true)
     warn(
       'config.legacy-crypto',
       'ike.legacy accepts MODP-1024, which a strong attacker can break: switch it off when no client needs it',
     );
   if (config.ppp.auth.includes('pap'))
     warn('config.pap', 'ppp.auth allows pap: the gateway sees passwords in clear inside the tunnel');
-  for (const psk of [config.ike.psk, ...config.ike.pskRanges.map((r) => r.psk)])
+  for (const psk of config.ike === null ? [] : [config.ike.psk, ...config.ike.pskRanges.map((r) => r.psk)])
     if (psk.reveal().length < STRONG_PSK)
       warn(
         'config.short-psk',

@@ -23,12 +23,20 @@ const leaf = <T>(doc: string, format: f.Format<T>, value: unknown, shown?: strin
 /** strongSwan's spelling: `aes256-sha256-modp2048`. */
 const proposal = f.text('a proposal in strongSwan notation such as aes256-sha1-modp2048', /^[a-z0-9_]+(-[a-z0-9_]+)+$/);
 
+const interfaceName = f.text('an interface name of 1 to 15 characters', /^[A-Za-z0-9_.@-]{1,15}$/);
+
 export const SCHEMA = {
   listen: {
     addresses: leaf(
       'Addresses that serve IKE (UDP 500 and 4500) and L2TP (UDP 1701, always). `auto`: every global address the host has when the daemon starts.',
       f.wordOr('auto', f.list(f.ip('any'), { min: 1, max: 64 })),
       'auto',
+    ),
+    raw: leaf(
+      'L2TP *without IPsec* for named peers on one interface: `{interface: name, peers: [network, ...]}`. For a trusted network only: whoever is on it reads and forges what passes. A warning at each start. Without a section `ike`, nothing of IPsec is started.',
+      f.optional(f.record({ interface: interfaceName, peers: f.list(f.cidr, { min: 1, max: 256 }) })),
+      null,
+      'not set',
     ),
   },
   ike: {
@@ -169,7 +177,7 @@ export const SCHEMA = {
     ),
     interface: leaf(
       'The interface behind which the inside lies: proxy ARP and NAT are limited to it.',
-      f.optional(f.text('an interface name of 1 to 15 characters', /^[^\s/:\p{Cc}]{1,15}$/u)),
+      f.optional(interfaceName),
       null,
       'any',
     ),
@@ -209,7 +217,7 @@ export type Settings = Values<typeof SCHEMA>;
 export const isLeaf = (node: object): node is Leaf<unknown> => 'format' in node && typeof node.format === 'function';
 
 /** A list of mappings has no spelling in the environment. */
-export const ENV_LESS: ReadonlySet<string> = new Set(['ike.psk_ranges']);
+export const ENV_LESS: ReadonlySet<string> = new Set(['ike.psk_ranges', 'listen.raw']);
 
 /** The environment variable of a setting: `ppp.mtu` is LOCKSTEP_PPP_MTU. */
 export const envName = (key: string): string => `LOCKSTEP_${key.replaceAll('.', '_').toUpperCase()}`;

@@ -21,18 +21,21 @@ export type Config = With<
   {
     /** The file it came from. */
     file: string;
-    ike: With<
-      Omit<Settings['ike'], 'psk_file' | 'pskFile' | 'pskRanges'>,
-      {
-        psk: Secret;
-        pskRanges: readonly { readonly peers: readonly string[]; readonly psk: Secret }[];
-        vici: string;
-      }
-    >;
+    /** Null: L2TP is served raw only (`listen.raw`), and nothing speaks IPsec. */
+    ike: IkeConfig | null;
     pool: { readonly ranges: readonly PoolRange[]; readonly gateway: string };
     l2tp: With<Omit<Settings['l2tp'], 'secretFile'>, { secret: Secret | null }>;
     control: { readonly socket: string };
     origin: OriginOf;
+  }
+>;
+
+export type IkeConfig = With<
+  Omit<Settings['ike'], 'pskFile' | 'pskRanges'>,
+  {
+    psk: Secret;
+    pskRanges: readonly { readonly peers: readonly string[]; readonly psk: Secret }[];
+    vici: string;
   }
 >;
 
@@ -57,7 +60,9 @@ export function loadConfig(
 
   const origin = originOf(yaml, env, set);
   const settings = parseLeaves((key) => merged.get(key), origin);
-  return finish(file, settings, origin);
+  const keys = leaves().map(([key]) => key);
+  const ike = Object.hasOwn(yaml.value, 'ike') || keys.some((key) => key.startsWith('ike.') && given(key, env, set));
+  return finish(file, settings, origin, ike);
 }
 
 /** Applies each setting's format. */
@@ -82,29 +87,20 @@ function parseLeaves(get: (key: string) => unknown, origin: OriginOf): Settings 
 }
 
 /** Derived values, absolute paths, secrets, and the checks between settings. */
-function finish(file: string, s: Settings, origin: OriginOf): Config {
+function finish(file: string, s: Settings, origin: OriginOf, ikeGiven: boolean): Config {
   const dir = dirname(file);
   const absolute = (p: string): string => (isAbsolute(p) ? p : join(dir, p));
-  const secret = (key: string, path: string, at: readonly (string | number)[] = []): Secret => {
+  const secret: ReadSecret = (key, path, at = []) => {
     const read = readSecret(absolute(path));
     if (read.ok) return read.secret;
     throw new ConfigError(origin(key, at), dotted(key, at), read.problem, 'a file with one line, mode 0600');
   };
-  const { pskFile, pskRanges, ...ike } = s.ike;
   const { secretFile, ...l2tp } = s.l2tp;
   const runDir = absolute(s.runDir);
   const config: Config = {
     ...s,
     file,
-    ike: {
-      ...ike,
-      psk: secret('ike.psk_file', pskFile),
-      pskRanges: pskRanges.map(({ peers, psk_file }, i) => ({
-        peers,
-        psk: secret('ike.psk_ranges', psk_file, [i, 'psk_file']),
-      })),
-      vici: ike.vici ?? join(runDir, 'charon.vici'),
-    },
+    ike: s.listen.raw !== null && !ikeGiven ? null : ikeConfig(s.ike, runDir, secret),
     pool: { ranges: s.pool.ipv4, gateway: gatewayOf(s.pool, origin) },
     l2tp: { ...l2tp, secret: secretFile === null ? null : secret('l2tp.secret_file', secretFile) },
     control: { socket: s.control.socket ?? join(runDir, 'control.sock') },
@@ -117,17 +113,33 @@ function finish(file: string, s: Settings, origin: OriginOf): Config {
   return config;
 }
 
+type ReadSecret = (key: string, path: string, at?: readonly (string | number)[]) => Secret;
+
+const ikeConfig = ({ pskFile, pskRanges, ...ike }: Settings['ike'], runDir: string, secret: ReadSecret): IkeConfig => ({
+  ...ike,
+  psk: secret('ike.psk_file', pskFile),
+  pskRanges: pskRanges.map(({ peers, psk_file }, i) => ({
+    peers,
+    psk: secret('ike.psk_ranges', psk_file, [i, 'psk_file']),
+  })),
+  vici: ike.vici ?? join(runDir, 'charon.vici'),
+});
+
 /** Where a setting (or a part of it) came from: for its own error and for those found later. */
 export type OriginOf = (key: string, at?: readonly (string | number)[]) => Origin;
 
 function originOf(yaml: YamlFile, env: NodeJS.ProcessEnv, set: Readonly<Record<string, unknown>>): OriginOf {
   return (key, at = []) => {
     if (Object.hasOwn(set, key)) return { file: 'command line' };
-    if (!ENV_LESS.has(key) && env[envName(key)] !== undefined) return { file: `environment ${envName(key)}` };
+    if (given(key, env, {})) return { file: `environment ${envName(key)}` };
     const line = yaml.line([...key.split('.'), ...at]);
     return line === undefined ? { file: yaml.file } : { file: yaml.file, line };
   };
 }
+
+/** Whether the environment or the command line says it. */
+const given = (key: string, env: NodeJS.ProcessEnv, set: Readonly<Record<string, unknown>>): boolean =>
+  Object.hasOwn(set, key) || (!ENV_LESS.has(key) && env[envName(key)] !== undefined);
 
 function readText(file: string): string {
   try {

@@ -87,7 +87,7 @@ export class Connections {
         close: ({ ids: { tunnelId, sessionId } }, result) =>
           this.#endpoint.input({ type: 'close-session', tunnelId, sessionId, result }),
         probe: ({ id }) => this.#endpoint.input({ type: 'probe', tunnelId: id }),
-        samePeer: (a, b) => a.path.mark === b.path.mark || this.#sameHost(a, b),
+        samePeer: (a, b) => (a.path.mark !== 0 && a.path.mark === b.path.mark) || this.#sameHost(a, b),
       },
       onEnd: () => this.#settle(),
     });
@@ -148,12 +148,14 @@ export class Connections {
 
   /**
    * The SAs are gone, all of them (charon died, or VICI is lost for good): nothing can be sent. A new charon counts marks
-   * from 1 again, so nothing of the old ones' may be left, in no state.
+   * from 1 again, so nothing of the old ones' may be left, in no state. Tunnels without IPsec (mark 0) stay.
    */
-  abandonAll(reason: string): void {
-    for (const tunnel of [...this.registry.tunnels()]) this.#endSessions(tunnel, reason);
-    this.#leaving.clear();
-    this.#endpoint.input({ type: 'abandon-all' });
+  abandonMarked(reason: string): void {
+    for (const tunnel of [...this.registry.tunnels()]) {
+      if (tunnel.path.mark !== 0) this.#endSessions(tunnel, reason);
+    }
+    for (const [tunnelId, mark] of this.#leaving) if (mark !== 0) this.#leaving.delete(tunnelId);
+    this.#endpoint.input({ type: 'abandon-marked' });
     this.#hold.clear();
     for (const mark of [...this.#hints.keys()]) this.#cancelHint(mark);
     this.#settle();
@@ -264,8 +266,9 @@ export class Connections {
   #tunnelUp({ peer, tunnelId }: EndpointOut & { type: 'tunnel-up' }): void {
     const { path } = peer;
     this.#cancelHint(path.mark);
-    // A new tunnel closes nothing by itself: the older ones of this SA are asked whether they still live.
-    for (const older of this.registry.tunnelsOfMark(path.mark)) {
+    // A new tunnel closes nothing by itself: the older ones of this SA are asked whether they still live. A LAC without
+    // IPsec may have hundreds.
+    for (const older of path.mark === 0 ? [] : this.registry.tunnelsOfMark(path.mark)) {
       this.#endpoint.input({ type: 'probe', tunnelId: older.id });
     }
     const tunnel: Tunnel = { id: tunnelId, peer, path, sessions: new Map(), since: this.#drive.now(), closing: false };

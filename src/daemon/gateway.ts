@@ -13,7 +13,7 @@ import { Connections } from './connections.js';
 import { ControlServer, type DrainRequest, type PoolView, type StatusView } from './control.js';
 import { Drive, type Driven } from './drive.js';
 import { eventFields } from './facts.js';
-import type { Host } from './host.js';
+import type { Host, Listening } from './host.js';
 import { IkeLogWatch } from './ike-log.js';
 import { showRange } from './inside.js';
 import { ipsecPolicy } from './ipsec-policy.js';
@@ -30,12 +30,10 @@ const TUN_NAME = 'lockstep0';
 /** A stop waits this long for peers to acknowledge before it goes on without them. */
 const DRAIN_MS = 12_000;
 
-export interface GatewayOptions {
+export interface GatewayOptions extends Listening {
   readonly host: Host;
   readonly config: Config;
   readonly users: UserStore;
-  /** Our addresses, `auto` resolved. */
-  readonly listen: readonly string[];
   readonly version: string;
   readonly log: Log;
   /** Something failed for good while running: the process should stop. */
@@ -57,6 +55,8 @@ export class Gateway {
   #sidecar: Sidecar | undefined;
   #control: ControlServer | undefined;
   #users: UserStore;
+  /** Addresses with a socket on 1701. */
+  #served: readonly string[] = [];
   #state: StatusView['state'] = 'starting';
   #shutBecause: string | null = 'starting';
   #starting: Promise<void> | undefined;
@@ -67,13 +67,13 @@ export class Gateway {
    * @throws TuntapError, DataplaneError
    */
   constructor(options: GatewayOptions) {
-    const { host, config, users, listen, log } = options;
+    const { host, config, users, listen, raw, log } = options;
     this.#o = options;
     this.#users = users;
     this.#drive = new Drive(host.clock);
     this.#pool = new AddressPool({
       ranges: config.pool.ranges,
-      exclude: [...excludedAddresses(config), ...listen],
+      exclude: [...excludedAddresses(config), ...listen, ...(raw?.addresses ?? [])],
       fixed: users.fixedAddresses(),
     });
     const maxMtu = config.ppp.mtu === 'auto' ? CAUTIOUS_MTU : config.ppp.mtu;
@@ -114,7 +114,7 @@ export class Gateway {
       await this.#starting;
       log.info('gateway.ready', {
         version,
-        listen: this.#o.listen,
+        listen: this.#served,
         firewall: this.#firewall?.backend,
         pool: config.pool.gateway,
         control: config.control.socket,
@@ -127,7 +127,8 @@ export class Gateway {
 
   /** One step after the other; a stop() that comes meanwhile lets none begin any more. */
   async #bringUp(): Promise<void> {
-    for (const step of [() => this.#openControl(), () => this.#reach(), () => this.#startSidecar()]) {
+    const steps = [() => this.#openControl(), () => this.#reach(), () => this.#openRaw(), () => this.#startSidecar()];
+    for (const step of steps) {
       if (this.#stopped !== undefined) break;
       await step();
     }
@@ -153,7 +154,7 @@ export class Gateway {
 
   async #stop(reason: string): Promise<void> {
     const { log, host } = this.#o;
-    const wasOpen = this.#state === 'listening';
+    const wasOpen = this.#planeOpen && this.#dataplane.listening;
     this.#state = 'stopping';
     this.#shutBecause = reason;
     log.info('gateway.stopping', { reason, sessions: this.#connections.registry.sessionCount });
@@ -200,6 +201,7 @@ export class Gateway {
   }
 
   #unlisten(): void {
+    this.#served = [];
     if (this.#planeOpen) this.#dataplane.unlisten();
   }
 
@@ -267,7 +269,7 @@ export class Gateway {
 
   /** The guard first, then what lets clients in and their packets through. */
   async #reach(): Promise<void> {
-    const { host, config } = this.#o;
+    const { host, config, raw } = this.#o;
     const { nat, accept, ipForward, proxyArp: arp, interface: inside } = config.reachability;
     this.#firewall = await host.openFirewall();
     if (ipForward) await host.sysctls.set(IPV4_FORWARD, '1');
@@ -275,25 +277,32 @@ export class Gateway {
     await this.#firewall.apply({
       tun: this.#inside.name,
       accept,
+      rawOnly: config.ike === null,
       routes: config.routes,
       ...(inside === null ? {} : { inside }),
       masquerade: nat === 'auto' ? config.pool.ranges.map(showRange) : [],
     });
     for (const chain of accept ? await host.foreignDropPolicies() : []) {
-      const hint = 'an accept of ours cannot overrule it: accept UDP 500, 4500, ESP and forwarded packets there';
+      const ports = [
+        ...(config.ike === null ? [] : ['UDP 500, 4500, ESP']),
+        ...(raw === undefined ? [] : ['UDP 1701']),
+      ];
+      const hint = `an accept of ours cannot overrule it: accept ${ports.join(', ')} and forwarded packets there`;
       this.#o.log.warn('firewall.foreign-drop', { chain, hint });
     }
   }
 
   async #startSidecar(): Promise<void> {
     const { host, config, listen, log } = this.#o;
+    if (config.ike === null || host.ike === undefined) return;
+    const { ike } = host;
     const sas = this.#drive.add(this.#sas, (out) => this.#connections.onMark(out));
     this.#sidecar = new Sidecar({
-      monitor: host.monitor,
-      charon: host.charon,
-      policy: ipsecPolicy(ipsecSettings(config, listen)),
-      kernelConfirms: () => host.kernelConfirms(),
-      kernelHolds: () => host.kernelHolds(),
+      monitor: ike.monitor,
+      charon: ike.charon,
+      policy: ipsecPolicy(ipsecSettings(config.ike, listen)),
+      kernelConfirms: () => ike.kernelConfirms(),
+      kernelHolds: () => ike.kernelHolds(),
       drive: this.#drive,
       log,
       onEvent: (event) => this.#onIke(event, sas),
@@ -316,24 +325,67 @@ export class Gateway {
     this.#o.log.warn('ike.failed', { ...fields, ike: ikeUniqueId, remote: peer, hint: advice });
   }
 
+  /** The listener without IPsec needs the guard's exception and nothing of charon. */
+  #openRaw(): void {
+    const { raw, config, log } = this.#o;
+    if (raw === undefined) return;
+    this.#listen([]);
+    log.info('port.open-raw', { listen: raw.addresses, interface: raw.interface, peers: raw.peers, port: 1701 });
+    if (config.ike === null) this.#opened();
+  }
+
   #openPort(): void {
     if (this.#state === 'stopping') return;
-    this.#dataplane.listen(this.#o.listen.map((address) => ({ address })));
+    try {
+      this.#listen(this.#o.listen);
+    } catch (error) {
+      this.#reopenRaw();
+      throw error;
+    }
+    this.#opened();
+    this.#o.log.info('port.open', { listen: this.#o.listen, port: 1701 });
+  }
+
+  #opened(): void {
     this.#state = 'listening';
     this.#shutBecause = null;
-    this.#o.log.info('port.open', { listen: this.#o.listen, port: 1701 });
+  }
+
+  /** These addresses with IPsec, and those of the raw listener without; all others are shut. */
+  #listen(addresses: readonly string[]): void {
+    const { interface: on = '', peers = [], addresses: bare = [] } = this.#o.raw ?? {};
+    this.#unlisten();
+    this.#dataplane.listen([
+      ...addresses.map((address) => ({ address })),
+      ...bare.map((address) => ({ address, raw: { interface: on, peers } })),
+    ]);
+    this.#served = [...addresses, ...bare];
   }
 
   #shutPort(reason: string): void {
     if (this.#state === 'stopping') return;
-    this.#dataplane.unlisten();
-    this.#connections.abandonAll(reason);
+    this.#unlisten();
+    this.#connections.abandonMarked(reason);
     this.#state = 'closed';
     this.#shutBecause = reason;
     this.#o.log.error('port.shut', {
       reason,
       hint: 'UDP 1701 stays closed until the IPsec policies are confirmed again',
     });
+    this.#reopenRaw();
+  }
+
+  /** Peers without IPsec need no charon. */
+  #reopenRaw(): void {
+    if (this.#o.raw === undefined) return;
+    try {
+      this.#listen([]);
+    } catch (error) {
+      this.#o.log.error('port.raw-failed', {
+        error,
+        hint: 'is the interface of listen.raw still there, with its address?',
+      });
+    }
   }
 
   #localAaa(): LocalAaa {
@@ -353,7 +405,7 @@ export class Gateway {
       state: this.#state,
       reason: this.#shutBecause,
       version: this.#o.version,
-      listen: this.#planeOpen && this.#dataplane.listening ? this.#o.listen : [],
+      listen: this.#planeOpen ? this.#served : [],
       draining: this.#connections.draining ?? null,
       sas: this.#sas.all().length,
       tunnels: this.#connections.registry.tunnelCount,

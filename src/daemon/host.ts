@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { CharonMonitor } from '../io/charon.js';
 import { MonotonicClock } from '../io/clock.js';
 import { type Dataplane, type DataplaneOptions, openDataplane } from '../io/dataplane.js';
-import { type Firewall, foreignDropPolicies, openFirewall } from '../io/firewall.js';
+import { type Firewall, foreignDropPolicies, openFirewall, type RawListener } from '../io/firewall.js';
 import type { Clock, IkeMonitor } from '../io/ports.js';
 import { type SysctlPath, Sysctls } from '../io/sysctl.js';
 import { inspectXfrm, shuntsStand, type XfrmPolicy } from '../io/xfrm.js';
 import { SpawnedCharon } from './charon-host.js';
-import type { Config } from './config.js';
+import type { Config, IkeConfig } from './config.js';
 import { Inside, type InsideOptions } from './inside.js';
 import type { Log } from './log.js';
 import type { CharonHost } from './sidecar.js';
@@ -24,6 +24,12 @@ export interface Host {
   /** Chains of others that drop what we accept. */
   foreignDropPolicies(): Promise<string[]>;
   readonly sysctls: { set(path: SysctlPath, value: string): Promise<unknown>; restore(): Promise<void> };
+  /** Absent when L2TP is served raw only. */
+  readonly ike: IkeHost | undefined;
+}
+
+/** charon, and what the kernel says of the policies it was given. */
+export interface IkeHost {
   readonly monitor: IkeMonitor;
   /** Absent when charon is run by somebody else. */
   readonly charon: CharonHost | undefined;
@@ -33,16 +39,29 @@ export interface Host {
   kernelHolds(): Promise<boolean>;
 }
 
-export function realHost({ runDir, stateDir, ike }: Config, listen: readonly string[], log: Log): Host {
-  const xfrm = { record: join(stateDir, 'xfrm-owned.json') };
-  const spawned = { runDir, vici: ike.vici, xfrm, listen, allowForeign: ike.allowForeign, log };
+/** The addresses to serve with IPsec, and the listener without. */
+export interface Listening {
+  readonly listen: readonly string[];
+  readonly raw: RawListener | undefined;
+}
+
+export function realHost(config: Config, { listen, raw }: Listening, log: Log): Host {
+  const { stateDir, ike } = config;
   return {
     clock: new MonotonicClock(),
     openInside: (options) => Inside.open(options),
     openDataplane,
-    openFirewall,
+    openFirewall: () => openFirewall(raw === undefined ? {} : { raw: [raw] }),
     foreignDropPolicies,
     sysctls: new Sysctls({ record: join(stateDir, 'sysctl-owned.json') }),
+    ike: ike === null ? undefined : ikeHost(config, ike, listen, log),
+  };
+}
+
+function ikeHost({ runDir, stateDir }: Config, ike: IkeConfig, listen: readonly string[], log: Log): IkeHost {
+  const xfrm = { record: join(stateDir, 'xfrm-owned.json') };
+  const spawned = { runDir, vici: ike.vici, xfrm, listen, allowForeign: ike.allowForeign, log };
+  return {
     monitor: new CharonMonitor({
       endpoint: ike.vici,
       onRetry: (why, delayMs) => log.debug('ike.vici-retry', { why, delayMs }),

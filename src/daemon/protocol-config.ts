@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { endpointConfig as complete, defaultLimits, type EndpointConfig } from '../proto/l2tp/config.js';
 import type { LinkConfig } from '../proto/ppp/events.js';
-import type { Config } from './config.js';
+import type { Config, IkeConfig } from './config.js';
 import type { IpsecSettings } from './ipsec-policy.js';
 
 /** A tunnel whose only call failed or ended: time for another call, and not longer, for its IKE SA stays with it. */
@@ -49,7 +49,7 @@ export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'>
   random: randomBytes,
 });
 
-export const ipsecSettings = ({ ike }: Config, listen: readonly string[]): IpsecSettings => ({
+export const ipsecSettings = (ike: IkeConfig, listen: readonly string[]): IpsecSettings => ({
   listen,
   secrets: [{ secret: ike.psk }, ...ike.pskRanges.map(({ peers, psk }) => ({ secret: psk, peers }))],
   legacy: ike.legacy,

@@ -199,7 +199,9 @@ export class Sessions {
       if (call.samePeer(old.tunnel, session.tunnel)) {
         old.endReason ??= 'replaced by a new connection of the same client';
         this.#hangUp(old, ADMINISTRATIVE);
-      } else if (old.tunnel.path.remote === session.tunnel.path.remote) call.probe(old.tunnel);
+      } else if (old.tunnel !== session.tunnel && old.tunnel.path.remote === session.tunnel.path.remote) {
+        call.probe(old.tunnel);
+      }
     }
   }
 

@@ -21,6 +21,8 @@ export interface Reachability {
   readonly tun: string;
   /** Let IKE, ESP, protected L2TP and the clients' traffic pass. */
   readonly accept: boolean;
+  /** Nobody speaks IPsec with us: IKE, ESP and protected L2TP need no way in. */
+  readonly rawOnly?: boolean;
   /** Client addresses to masquerade on every way out but the TUN and lo: `a.b.c.d/n`, `a.b.c.d-e.f.g.h` or IPv6 prefixes. */
   readonly masquerade: readonly string[];
   /** What clients may reach through us, as prefixes; empty or absent: anything. */
@@ -32,6 +34,8 @@ export interface Reachability {
 /** L2TP in cleartext is a peer's right here, and here alone: the explicit raw listener. */
 export interface RawListener {
   readonly interface: string;
+  /** Ours on that interface. */
+  readonly addresses: readonly string[];
   readonly peers: readonly string[];
 }
 
@@ -45,14 +49,19 @@ export interface FirewallRules {
 export function nftRules(rules: FirewallRules): string {
   const { raw = [], reachability: r } = rules;
   const accept = r?.accept === true;
+  const acceptIn = accept && r.rawOnly !== true;
   const chain = (name: string, hook: string, lines: readonly string[]) =>
     lines.length === 0 ? [] : [`  chain ${name} {`, `    ${hook}`, ...lines.map((l) => `    ${l}`), '  }'];
   const allowed = (dir: 'in' | 'out') =>
     raw.flatMap((w) =>
-      byFamily(w.peers).map(([ip, peers]) =>
-        dir === 'in'
-          ? `iifname "${name(w.interface)}" ${ip} saddr { ${peers} } udp dport 1701 accept`
-          : `oifname "${name(w.interface)}" ${ip} daddr { ${peers} } udp sport 1701 accept`,
+      byFamily(w.addresses).flatMap(([ip, ours]) =>
+        byFamily(w.peers)
+          .filter(([family]) => family === ip)
+          .map(([, peers]) =>
+            dir === 'in'
+              ? `iifname "${name(w.interface)}" ${ip} saddr { ${peers} } ${ip} daddr { ${ours} } udp dport 1701 accept`
+              : `oifname "${name(w.interface)}" ${ip} saddr { ${ours} } ${ip} daddr { ${peers} } udp sport 1701 accept`,
+          ),
       ),
     );
   const filter = (hook: string, priority: string) => `type filter hook ${hook} priority ${priority}; policy accept;`;
@@ -69,7 +78,7 @@ export function nftRules(rules: FirewallRules): string {
     ...chain(
       'accept-in',
       filter('input', '-10'),
-      accept
+      acceptIn
         ? ['udp dport { 500, 4500 } accept', 'meta l4proto esp accept', 'udp dport 1701 meta ipsec exists accept']
         : [],
     ),
@@ -106,14 +115,17 @@ export function nftRemoval(): string {
 export function iptablesRules(rules: FirewallRules, family: 4 | 6, jumps: readonly string[]): string {
   const { raw = [], reachability: r } = rules;
   const accept = r?.accept === true;
+  const acceptIn = accept && r.rawOnly !== true;
   const mine = <T extends string>(list: readonly T[]) =>
     prefixes(list).filter((p) => isIP(p.split('/')[0]!) === family);
   const allowed = (side: 'in' | 'out') =>
     raw.flatMap((w) =>
-      mine(w.peers).map((peer) =>
-        side === 'in'
-          ? `-A ${CHAIN.in} -i ${name(w.interface)} -s ${peer} -p udp --dport 1701 -j ACCEPT`
-          : `-A ${CHAIN.out} -o ${name(w.interface)} -d ${peer} -p udp --sport 1701 -j ACCEPT`,
+      mine(w.addresses).flatMap((ours) =>
+        mine(w.peers).map((peer) =>
+          side === 'in'
+            ? `-A ${CHAIN.in} -i ${name(w.interface)} -s ${peer} -d ${ours} -p udp --dport 1701 -j ACCEPT`
+            : `-A ${CHAIN.out} -o ${name(w.interface)} -s ${ours} -d ${peer} -p udp --sport 1701 -j ACCEPT`,
+        ),
       ),
     );
   const filter = [
@@ -121,7 +133,7 @@ export function iptablesRules(rules: FirewallRules, family: 4 | 6, jumps: readon
     `-A ${CHAIN.in} -p udp --dport 1701 -m policy --dir in --pol none -j DROP`,
     ...allowed('out'),
     `-A ${CHAIN.out} -p udp --sport 1701 -m policy --dir out --pol none -j DROP`,
-    ...(accept
+    ...(acceptIn
       ? [
           `-A ${CHAIN.in} -p udp --dport 500 -j ACCEPT`,
           `-A ${CHAIN.in} -p udp --dport 4500 -j ACCEPT`,

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type Config, loadConfig } from '../../src/daemon/config.js';
-import { configWarnings, excludedAddresses, listenAddresses } from '../../src/daemon/config-check.js';
+import { configWarnings, excludedAddresses, listenAddresses, rawListener } from '../../src/daemon/config-check.js';
 import { envName, leaves } from '../../src/daemon/config-schema.js';
 import { ConfigError } from '../../src/daemon/errors.js';
 import { numberToIpv4 } from '../../src/proto/aaa/address.js';
@@ -40,7 +40,7 @@ t.test('an empty file is a complete configuration', async (t) => {
     stateDir: '/var/lib/lockstep',
     log: { level: 'info', format: 'pretty' },
   });
-  t.equal(config.ike.psk.reveal(), 'a-key-of-more-than-20-characters', 'without the line end');
+  t.equal(config.ike!.psk.reveal(), 'a-key-of-more-than-20-characters', 'without the line end');
   t.strictSame(excludedAddresses(config), ['10.99.0.1', '10.99.0.0', '10.99.0.255']);
   t.strictSame(configWarnings(config), []);
 });
@@ -78,8 +78,8 @@ t.test('values: YAML spelling in, typed value out', async (t) => {
       (c) => c.pool.ranges.map((r) => numberToIpv4(r.last)),
       ['10.9.0.255', '10.8.0.9'],
     ],
-    ['run_dir: /tmp/x', (c) => [c.ike.vici, c.control.socket], ['/tmp/x/charon.vici', '/tmp/x/control.sock']],
-    ['ike: {proposals: [aes256-sha1-modp2048]}', (c) => c.ike.proposals, ['aes256-sha1-modp2048']],
+    ['run_dir: /tmp/x', (c) => [c.ike!.vici, c.control.socket], ['/tmp/x/charon.vici', '/tmp/x/control.sock']],
+    ['ike: {proposals: [aes256-sha1-modp2048]}', (c) => c.ike!.proposals, ['aes256-sha1-modp2048']],
   ];
   for (const [yaml, get, want] of rows) t.strictSame(get(loadConfig(write(t, yaml), {})), want, yaml);
 });
@@ -209,7 +209,7 @@ t.test('the environment beats the file, the command line beats both, and the err
   t.equal(envName('ppp.mtu'), 'LOCKSTEP_PPP_MTU');
   t.equal(loadConfig(path, { LOCKSTEP_PPP_MTU: '1300' }).ppp.mtu, 1_300);
   t.strictSame(loadConfig(path, { LOCKSTEP_DNS: '192.0.2.1, 192.0.2.2' }).dns, ['192.0.2.1', '192.0.2.2']);
-  t.equal(loadConfig(path, { LOCKSTEP_IKE_LEGACY: 'true' }).ike.legacy, true);
+  t.equal(loadConfig(path, { LOCKSTEP_IKE_LEGACY: 'true' }).ike!.legacy, true);
   t.equal(loadConfig(path, { LOCKSTEP_LOG_FORMAT: 'pretty' }, { 'log.format': 'json' }).log.format, 'json');
   t.equal(
     mistake(() => loadConfig(path, { LOCKSTEP_IKE_LEGACY: 'perhaps' })).message,
@@ -252,7 +252,7 @@ t.test('key files: a sentence that says what is wrong with the file', async (t) 
     t.notMatch(message, /k3y|xxx/, 'the key itself is not in the sentence');
   }
   const config = set('short\r\n', 0o400);
-  t.equal(config.ike.psk.reveal(), 'short');
+  t.equal(config.ike!.psk.reveal(), 'short');
   t.strictSame(
     configWarnings(config).map((w) => w.event),
     ['config.short-psk'],
@@ -266,7 +266,7 @@ t.test('keys per network and a tunnel secret are read too', async (t) => {
   );
   const config = loadConfig(path, {});
   t.strictSame(
-    config.ike.pskRanges.map((r) => [r.peers, r.psk.reveal()]),
+    config.ike!.pskRanges.map((r) => [r.peers, r.psk.reveal()]),
     [[['192.0.2.0/24', '2001:db8::/32'], 'a-key-of-more-than-20-characters']],
   );
   t.equal(config.l2tp.secret?.reveal(), 'a-key-of-more-than-20-characters');
@@ -324,3 +324,77 @@ t.test('listen addresses', async (t) => {
   );
   t.strictSame(listenAddresses(load('reachability: {proxy_arp: true}'), lan), ['10.99.1.1', '203.0.113.9']);
 });
+
+t.test(
+  'listen.raw: the addresses of one interface, for the families of the peers, and IPsec on the others',
+  async (t) => {
+    const face = (address: string) =>
+      [{ address, internal: false, cidr: `${address}/24` }] as import('node:os').NetworkInterfaceInfo[];
+    const host = {
+      eth0: face('192.0.2.1'),
+      isp0: [...face('10.1.0.5'), ...face('fe80::2'), ...face('2001:db8::2')],
+    };
+    const load = (yaml: string) => loadConfig(write(t, yaml), {});
+    const RAW = 'listen: {raw: {interface: isp0, peers: [10.1.0.0/24, 10.7.0.9]}}';
+    t.equal(rawListener(load(''), host), undefined);
+
+    const alone = load(RAW);
+    t.equal(alone.ike, null, 'without a section ike, nothing of IPsec');
+    t.strictSame(listenAddresses(alone, host), []);
+    t.strictSame(rawListener(alone, host), {
+      interface: 'isp0',
+      addresses: ['10.1.0.5'],
+      peers: ['10.1.0.0/24', '10.7.0.9/32'],
+    });
+    t.match(configWarnings(alone), [
+      { event: 'config.raw', hint: /without IPsec on isp0 to 10.1.0.0\/24, 10.7.0.9\/32:/ },
+    ]);
+    t.match(
+      mistake(() => listenAddresses(load(`${RAW}\npool: {ipv4: 10.1.0.0/24}`), host)).message,
+      /:2: pool.ipv4: 10.1.0.0\/24 contains 10.1.0.5/,
+    );
+
+    for (const ike of ['ike:', 'ike: {legacy: false}']) {
+      const both = load(`${RAW}\n${ike}`);
+      t.ok(both.ike);
+      t.strictSame(listenAddresses(both, host), ['192.0.2.1', '2001:db8::2']);
+    }
+    t.ok(loadConfig(write(t, RAW), { LOCKSTEP_IKE_LEGACY: 'true' }).ike);
+
+    const two = 'listen:\n  addresses: [10.1.0.5]\n  raw: {interface: isp0, peers: [10.1.0.0/24]}';
+    const rows: [yaml: string, want: RegExp][] = [
+      [
+        two,
+        /:2: listen.addresses: serves IPsec, but there is no section ike; allowed: a section ike, or only listen.raw$/,
+      ],
+      [
+        `${two}\nike:`,
+        /:2: listen.addresses: 10.1.0.5 is the address of listen.raw; allowed: addresses of other interfaces$/,
+      ],
+      [
+        'listen:\n  raw:\n    interface: isp1\n    peers: 10.0.0.0/8',
+        /:3: listen.raw.interface: isp1 has no address on this host; allowed: any of eth0, isp0$/,
+      ],
+      [
+        'listen: {raw: {interface: eth0, peers: ["2001:db8::/32"]}}',
+        /:1: listen.raw.interface: eth0 has no address of the family of listen.raw.peers; allowed: any of eth0, isp0$/,
+      ],
+      [
+        'listen:\n  raw:\n    interface: isp0\n    peers: [10.0.0.0/8, 0.0.0.0/0]',
+        /:4: listen.raw.peers\[1\]: 0.0.0.0\/0 is everyone; allowed: the networks of the peers$/,
+      ],
+      [
+        'listen: {raw: {interface: isp0, peers: []}}',
+        /listen.raw.peers: \[\] is not allowed; allowed: a list of 1 to 256/,
+      ],
+      ['listen: {raw: {interface: isp0}}', /listen.raw.peers/],
+      [
+        'listen: {raw: {interface: "is p0", peers: 10.0.0.1}}',
+        /listen.raw.interface: is p0 is not allowed; allowed: an interface name/,
+      ],
+      ['listen: {raw: {interface: isp0, peers: 10.0.0.1, port: 1}}', /listen.raw.port: 1 is an unknown key/],
+      ['listen: {raw: true}', /listen.raw: true is not allowed; allowed: a mapping of interface/],
+    ];
+    for (const [yaml, want] of rows) t.match(mistake(() => listenAddresses(load(yaml), host)).message, want);
+  },
+);

@@ -17,7 +17,7 @@ const BLOWS: Record<string, (rig: Rig, client: Client) => void> = {
   saGone: (rig, c) => rig.ike.push(ikeDown(rig.saOf(c))),
   childGone: (rig, c) => rig.ike.push(childDown(rig.saOf(c))),
   saBack: (rig, c) => rig.childUp(c),
-  abandonAll: (rig) => rig.connections.abandonAll('charon ended'),
+  abandonMarked: (rig) => rig.connections.abandonMarked('charon ended'),
   callAgain: (_, c) => c.openSession(),
   redial: (_, c) => void c.dial(),
 };

@@ -1,7 +1,11 @@
 import t from 'tap';
 import { ipv4 } from '../../packages/l2tp-dataplane/test/packets.js';
+import { stopCcn } from '../../src/proto/l2tp/handshake.js';
+import { encodeControl } from '../../src/wire/l2tp/header.js';
+import { encodeMessage } from '../../src/wire/l2tp/message.js';
 import { PROTOCOL } from '../../src/wire/ppp/frame.js';
-import { NOTHING, Rig } from '../lib/daemon-rig.js';
+import { SERVER } from '../lib/daemon-client.js';
+import { NOTHING, RAW, Rig } from '../lib/daemon-rig.js';
 import { childDown, childSa, childUp, ikeDown, ikeSa } from '../lib/ike-events.js';
 
 const ping = (from: string, to = '192.0.2.1') => ipv4({ from, to, payload: [0, 7, 0, 7, 0, 8, 0, 0] });
@@ -74,7 +78,7 @@ t.test('held packets of a mark that went down are not taken for the next holder�
   const rig = new Rig();
   const client = rig.client({ mark: 1 }).dial();
   await rig.run(100);
-  rig.connections.abandonAll('charon ended');
+  rig.connections.abandonMarked('charon ended');
   client.mute = true;
   rig.childUp(client);
   await rig.settle();
@@ -272,13 +276,82 @@ t.test('charon died: all are abandoned, in whatever state', async (t) => {
   await rig.settle();
   rig.acts.length = 0;
   rig.plane.unlisten();
-  rig.connections.abandonAll('charon ended: SIGKILL');
+  rig.connections.abandonMarked('charon ended: SIGKILL');
   await rig.run(120_000);
   t.strictSame(rig.acts, ['remove', 'remove']);
   t.strictSame(rig.left, NOTHING);
   t.strictSame(rig.ike.terminated, []);
   t.strictSame(rig.events('ike.no-l2tp'), [], 'no hint about an SA that is void');
   t.equal(rig.clock.armed, undefined);
+});
+
+t.test('without IPsec: a session like any other, which charon’s death does not touch', async (t) => {
+  const rig = new Rig();
+  const raw = (port: number, user: string, passwords: string[]) =>
+    rig.client({ mark: 0, address: '192.0.2.7', server: RAW.address, port, user, passwords });
+  const alice = raw(1701, 'alice', ['wonderland']).dial();
+  const bob = raw(1702, 'bob', ['builder']).dial();
+  const stranger = rig.client({ mark: 0, address: '203.0.113.9', server: RAW.address }).dial();
+  await rig.connect({ mark: 1 });
+  t.match(alice.address, /^10\.99\.0\./);
+  t.equal(bob.address, '10.99.0.50');
+  t.equal(stranger.events.length, 0, 'a peer that is not named');
+  bob.closeTunnel();
+  rig.connections.abandonMarked('charon ended: SIGKILL');
+  rig.acts.length = 0;
+  alice.sendIp(ping(alice.address!));
+  await rig.run(60_000);
+  t.equal(rig.plane.takeTun().length, 1);
+  t.strictSame(rig.left, { tunnels: 1, sessions: 1, leased: 1, plane: 1 });
+  t.notMatch(rig.acts.join(), /terminate/);
+  rig.connections.disconnect('alice');
+  await rig.run(10_000);
+  t.strictSame(rig.left, NOTHING);
+});
+
+t.test(
+  'without IPsec: another call of the same user from one LAC replaces nothing, an older tunnel is asked',
+  async (t) => {
+    const rig = new Rig();
+    const at = (port: number) => rig.client({ mark: 0, address: '192.0.2.7', server: RAW.address, port }).dial();
+    const first = at(1701);
+    await rig.run(2_000);
+    rig.acts.length = 0;
+    const second = at(1702);
+    await rig.run(2_000);
+    t.equal(rig.left.sessions, 2);
+    t.not(first.address, second.address);
+    t.equal(rig.acts.filter((a) => a === 'send 0 HELLO').length, 1);
+  },
+);
+
+t.test('RFC 3193 §3.3: nobody without IPsec speaks for a tunnel with it, nor the other way round', async (t) => {
+  const rig = new Rig();
+  const marked = await rig.connect({ mark: 1, address: '192.0.2.7' });
+  const bare = rig
+    .client({ mark: 0, address: '192.0.2.7', server: RAW.address, user: 'bob', passwords: ['builder'] })
+    .dial();
+  await rig.run(2_000);
+  const before = rig.left;
+  t.match(before, { tunnels: 2, sessions: 2 });
+  for (const [victim, path] of [
+    [marked, { ...marked.path, mark: 0, local: RAW.address }],
+    [marked, { ...marked.path, mark: 0 }],
+    [bare, { ...bare.path, mark: 1, local: SERVER }],
+  ] as const) {
+    // LCP Terminate-Request, a ping and StopCCN in each place of the sequence, with the victim's ids.
+    victim.sendFrame(Uint8Array.of(0xc0, 0x21, 5, 1, 0, 4), path);
+    victim.sendFrame(Uint8Array.of(0, 0x21, ...ping(victim.address!)), path);
+    for (let Ns = 0; Ns < 8; Ns++) {
+      const header = { tunnelId: victim.session!.peerTunnelId, sessionId: 0, Ns, Nr: Ns };
+      rig.arrive(path, encodeControl(header, encodeMessage(stopCcn(9, { result: 1 }))));
+    }
+  }
+  await rig.run(2_000);
+  t.strictSame(rig.left, before);
+  t.equal(rig.plane.takeTun().length, 0);
+  t.ok(rig.events('packet.violation').length > 0);
+  t.ok(rig.events('l2tp.path.mismatch').length > 0);
 });
 
 t.test(
@@ -302,7 +375,7 @@ t.test(
 t.test('a new charon, the same client before and after: it is not believed to be the old tunnel’s', async (t) => {
   const rig = new Rig();
   const before = await rig.connect({ mark: 1 });
-  rig.connections.abandonAll('charon ended');
+  rig.connections.abandonMarked('charon ended');
   rig.ike.push({ type: 'lost' }, { type: 'connected' });
   rig.ike.push({ type: 'snapshot', sas: [ikeSa('1', [childSa('1', 1, { spiIn: 'cafe0001' })])] });
   rig.acts.length = 0;

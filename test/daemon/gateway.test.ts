@@ -6,6 +6,7 @@ import { loadConfig } from '../../src/daemon/config.js';
 import { callControl, type StatusView } from '../../src/daemon/control.js';
 import { Gateway } from '../../src/daemon/gateway.js';
 import { UserStore } from '../../src/daemon/users.js';
+import type { RawListener } from '../../src/io/firewall.js';
 import { Client, SERVER } from '../lib/daemon-client.js';
 import { type LogLine, memoryLog } from '../lib/daemon-rig.js';
 import { childSa, childUp, ikeSa } from '../lib/ike-events.js';
@@ -15,14 +16,19 @@ const settle = async () => {
   for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 
+interface Raw {
+  readonly raw?: RawListener;
+  readonly yaml?: string;
+}
+
 /** A gateway on a memory host, and the directory of its files. */
-function make(t: Test, host = new MemoryHost()) {
+function make(t: Test, host = new MemoryHost(), { raw, yaml = 'ike: {psk_file: psk}' }: Raw = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'gw-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
   const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 });
   write('psk', 'a shared key\n');
   write('users.yaml', 'users: {alice: {password: wonderland}}\n');
-  write('lockstep.yaml', 'ike: {psk_file: psk}\nusers_file: users.yaml\nrun_dir: run\nstate_dir: state\n');
+  write('lockstep.yaml', `${yaml}\nusers_file: users.yaml\nrun_dir: run\nstate_dir: state\n`);
   const config = loadConfig(join(dir, 'lockstep.yaml'), {});
   const users = UserStore.load(config.usersFile);
   const log: LogLine[] = [];
@@ -32,7 +38,8 @@ function make(t: Test, host = new MemoryHost()) {
       host,
       config,
       users,
-      listen: [SERVER],
+      listen: config.ike === null ? [] : [SERVER],
+      raw,
       version: '1.2.3',
       log: memoryLog(log),
       onFatal: (error) => fatal.push(error),
@@ -218,6 +225,55 @@ t.test('charon dies: the port is shut at once, and opened again when a new one h
     log.filter((l) => l.level === 'error').map((l) => l.event),
     ['ike.charon-exited', 'port.shut'],
   );
+  await gateway.stop('end');
+});
+
+const RAW: RawListener = { interface: 'isp0', addresses: ['192.0.2.1'], peers: ['192.0.2.0/24'] };
+const RAW_YAML = 'listen: {raw: {interface: isp0, peers: [192.0.2.0/24]}}';
+
+t.test('raw only: no charon, the guard all the same, and a warning at each start', async (t) => {
+  const host = new MemoryHost();
+  const { open, status, log } = make(t, host, { raw: RAW, yaml: RAW_YAML });
+  host.monitor.start = () => t.fail('nobody asks charon');
+  const gateway = open();
+  await gateway.start();
+  t.strictSame(host.acts, ['inside open', 'guard', 'sysctl net.ipv4.ip_forward=1', 'reachability', 'listen 192.0.2.1']);
+  t.match(await status(), { state: 'listening', listen: ['192.0.2.1'], reason: null });
+  t.match(
+    log.filter((l) => l.level === 'warn'),
+    [{ event: 'config.raw' }],
+  );
+  host.acts.length = 0;
+  await gateway.stop('SIGTERM');
+  t.strictSame(
+    host.acts,
+    DOWN.filter((a) => a !== 'charon stop'),
+  );
+});
+
+t.test('raw beside IPsec: open before charon is, and still when charon is gone', async (t) => {
+  const host = new MemoryHost();
+  const { open, status, events } = make(t, host, { raw: RAW, yaml: `${RAW_YAML}\nike: {psk_file: psk}` });
+  const gateway = open();
+  await gateway.start();
+  t.strictSame(host.acts.slice(-4), ['listen 192.0.2.1', 'charon start', 'unlisten', `listen ${SERVER},192.0.2.1`]);
+  host.acts.length = 0;
+  host.charon.die();
+  t.strictSame(host.acts, ['unlisten', 'listen 192.0.2.1']);
+  t.match(await status(), { state: 'closed', listen: ['192.0.2.1'] });
+
+  host.before.listen = () => {
+    throw new Error('bind: EADDRNOTAVAIL');
+  };
+  host.clock.run(1_000);
+  await settle();
+  host.monitor.push({ type: 'lost' }, { type: 'connected' }, { type: 'snapshot', sas: [] });
+  await settle();
+  t.strictSame(events().slice(-2), ['port.raw-failed', 'ike.policy-failed']);
+  host.before.listen = () => {};
+  host.clock.run(7_000);
+  await settle();
+  t.match(await status(), { state: 'listening', listen: [SERVER, '192.0.2.1'] });
   await gateway.stop('end');
 });
 

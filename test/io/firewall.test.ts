@@ -65,13 +65,30 @@ t.test('nft: guard and reachability in one transaction', async (t) => {
 });
 
 t.test('a raw listener is the only exception, and comes before the drop', async (t) => {
-  const raw = [{ interface: 'isp0', peers: ['192.0.2.7'] }];
-  t.match(nftRules({ raw }), /iifname "isp0" ip saddr { 192\.0\.2\.7\/32 } udp dport 1701 accept\n.*missing.*drop/);
-  t.match(nftRules({ raw }), /oifname "isp0" ip daddr { 192\.0\.2\.7\/32 } udp sport 1701 accept\n.*missing.*drop/);
+  const raw = [{ interface: 'isp0', addresses: ['192.0.2.1', '2001:db8::1'], peers: ['192.0.2.7'] }];
+  t.match(
+    nftRules({ raw }),
+    /iifname "isp0" ip saddr { 192\.0\.2\.7\/32 } ip daddr { 192\.0\.2\.1\/32 } udp dport 1701 accept\n.*missing.*drop/,
+  );
+  t.match(
+    nftRules({ raw }),
+    /oifname "isp0" ip saddr { 192\.0\.2\.1\/32 } ip daddr { 192\.0\.2\.7\/32 } udp sport 1701 accept\n.*missing.*drop/,
+  );
   t.match(
     iptablesRules({ raw }, 4, []),
-    /-A LOCKSTEP-IN -i isp0 -s 192\.0\.2\.7\/32 -p udp --dport 1701 -j ACCEPT\n.*--pol none -j DROP/,
+    /-A LOCKSTEP-IN -i isp0 -s 192\.0\.2\.7\/32 -d 192\.0\.2\.1\/32 -p udp --dport 1701 -j ACCEPT\n.*--pol none -j DROP/,
   );
+  t.notMatch(nftRules({ raw }), /2001:db8/, 'an address without a peer of its family');
+});
+
+t.test('raw only: no way in for IKE and ESP, the clients’ packets pass', async (t) => {
+  const raw = [{ interface: 'isp0', addresses: ['192.0.2.1'], peers: ['192.0.2.7'] }];
+  const rules = { raw, reachability: { ...reachability, rawOnly: true } };
+  t.notMatch(nftRules(rules), /500|esp accept|ipsec exists/);
+  t.match(nftRules(rules), /udp dport 1701 meta ipsec missing counter drop/);
+  t.match(nftRules(rules), /iifname "lockstep0" accept/);
+  t.notMatch(iptablesRules(rules, 4, []), /500|-p esp|--pol ipsec/);
+  t.match(iptablesRules(rules, 4, []), /-A LOCKSTEP-FWD -i lockstep0 -j ACCEPT/);
 });
 
 t.test('iptables-legacy: one commit per table, our jumps first', async (t) => {

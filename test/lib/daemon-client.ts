@@ -18,6 +18,8 @@ export const SERVER = '198.51.100.1';
 export interface ClientOptions {
   readonly mark: number;
   readonly address?: string;
+  /** Where it dials. */
+  readonly server?: string;
   readonly port?: number;
   readonly user?: string;
   readonly passwords?: readonly string[];
@@ -49,10 +51,18 @@ export class Client {
   constructor(
     clock: VirtualClock | Drive,
     seed: number,
-    { mark, address = '198.51.100.2', port = 1701, user = 'alice', passwords = ['wonderland'], ppp }: ClientOptions,
+    {
+      mark,
+      address = '198.51.100.2',
+      server = SERVER,
+      port = 1701,
+      user = 'alice',
+      passwords = ['wonderland'],
+      ppp,
+    }: ClientOptions,
     wire: (path: Path, data: Uint8Array) => void,
   ) {
-    this.path = { mark, local: SERVER, remote: address, remotePort: port };
+    this.path = { mark, local: server, remote: address, remotePort: port };
     this.#wire = wire;
     this.#drive = clock instanceof Drive ? clock : new Drive(clock);
     this.#ppp = peerConfig({ user, passwords, random: seededRandom(seed + 1_000), ...ppp });

@@ -32,6 +32,9 @@ export const USERS = `users:
   dave: {nt_hash: "44EBBA8D5312B8D611474411F56989AE"}   # clientPass, RFC 2759 §9.2
 `;
 
+/** The listener without IPsec. */
+export const RAW = { address: '192.0.2.1', raw: { interface: 'isp0', peers: ['192.0.2.0/24'] } };
+
 export interface LogLine {
   readonly level: string;
   readonly event: string;
@@ -98,7 +101,7 @@ export class Rig {
         throw error;
       },
     });
-    this.plane.listen([{ address: SERVER }]);
+    this.plane.listen([{ address: SERVER }, RAW]);
     this.connections = new Connections({
       drive: this.drive,
       dataplane: recorded(this.plane, this.acts, this.planeSessions),

@@ -1,6 +1,6 @@
 /** A machine for the gateway that is all memory and does what the test says; what was asked of it is one list. */
 import { MemoryDataplane } from 'l2tp-dataplane/memory';
-import type { Host } from '../../src/daemon/host.js';
+import type { Host, IkeHost } from '../../src/daemon/host.js';
 import type { CharonHost } from '../../src/daemon/sidecar.js';
 import type { DataplaneOptions } from '../../src/io/dataplane.js';
 import { MemoryIke } from '../../src/io/memory-ike.js';
@@ -48,6 +48,12 @@ export class MemoryHost implements Host {
   readonly clock = new VirtualClock();
   readonly monitor = new MemoryIke();
   readonly charon = new MemoryCharon(this.acts);
+  readonly ike: IkeHost | undefined = {
+    monitor: this.monitor,
+    charon: this.charon,
+    kernelConfirms: async () => true,
+    kernelHolds: async () => this.policiesStand,
+  };
   plane!: MemoryDataplane;
   #planeOptions!: DataplaneOptions;
   policiesStand = true;
@@ -113,14 +119,6 @@ export class MemoryHost implements Host {
 
   async foreignDropPolicies(): Promise<string[]> {
     return [];
-  }
-
-  async kernelConfirms(): Promise<boolean> {
-    return true;
-  }
-
-  async kernelHolds(): Promise<boolean> {
-    return this.policiesStand;
   }
 
   async #act(name: string): Promise<void> {

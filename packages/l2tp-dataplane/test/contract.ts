@@ -205,6 +205,20 @@ function outerHeader(test: Define): void {
     t.equal(b.sent.length, 0);
   });
 
+  test('a session behind a mark is out of reach of a raw listener, whoever asks', async (t, b) => {
+    b.dataplane.confirmMark(7);
+    b.session(OPEN, { path: { ...from(A), mark: 7 } });
+    for (const data of [outside(), outside(udp(1, 2))]) b.data(ppp(0x0021, data));
+    b.data(ppp(0xc021, hex('0501 0004')));
+    await b.handled();
+    t.strictSame(b.drops(), { path: 3n });
+    t.strictSame(b.frames(), []);
+    t.equal(b.tun.length, 0);
+    b.rig.tunPacket(inside());
+    await b.until('the packet', () => count(b.drops(), 'send') === 1n);
+    t.equal(b.sent.length, 0, 'and nothing of it leaves there');
+  });
+
   test('a tunnel moves to another path with all its sessions', async (t, b) => {
     b.session()
       .session({ open: true, prefixes: ['10.9.0.3/32'] }, { sessionId: 3 })

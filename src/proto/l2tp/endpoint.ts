@@ -106,8 +106,8 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
         return this.#with(input.tunnelId, (t) => t.abandon());
       case 'abandon-mark':
         return this.#abandon(this.#byMark.get(input.mark) ?? []);
-      case 'abandon-all':
-        return this.#abandon(this.#tunnels.values());
+      case 'abandon-marked':
+        return this.#abandon([...this.#tunnels.values()].filter((t) => t.path.mark !== 0));
       case 'move-path':
         return this.#with(input.tunnelId, (t) => this.#move(t, input.path));
       case 'traffic':

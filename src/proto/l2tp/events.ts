@@ -33,7 +33,7 @@ export type EndpointIn =
   /** The same for every tunnel under this mark, those being set up, closing or lingering included. */
   | { readonly type: 'abandon-mark'; readonly mark: number }
   /** The same for all tunnels: every SA is void. */
-  | { readonly type: 'abandon-all' }
+  | { readonly type: 'abandon-marked' }
   /** NAT rebinding: same mark, new remote port/address. */
   | { readonly type: 'move-path'; readonly tunnelId: LocalTunnelId; readonly path: Path }
   /** Data arrived on the tunnel: silence for HELLO starts anew (RFC 2661 §5.5). */

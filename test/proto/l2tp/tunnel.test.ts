@@ -214,29 +214,35 @@ t.test('abandon-tunnel: the SA is gone, nothing is sent', async (t) => {
   t.strictSame(closing.input({ type: 'abandon-tunnel', tunnelId: id(closing) }), ['tunnel-gone'], 'down came before');
 });
 
-t.test('abandon-mark: its tunnels in every state, nobody else’s; abandon-all: everyone’s', async (t) => {
-  const { peer } = inSession();
-  const { machine } = peer;
-  const closing = new Peer({}, toLac, machine);
-  closing.send(sccrq({ assignedTunnelId: 78 }));
-  closing.send(SCCCN);
-  peer.input({ type: 'close-tunnel', tunnelId: id(closing), result: { result: 1 } });
-  const halfOpen = new Peer({}, toLac, machine);
-  halfOpen.send(sccrq({ assignedTunnelId: 79 }));
-  const other = new Peer({}, { ...toLac, mark: 8 }, machine);
-  other.send(sccrq());
-  peer.input({ type: 'move-path', tunnelId: id(other), path: { ...toLac, mark: 8, remote: '198.51.100.8' } });
-  t.strictSame(peer.input({ type: 'abandon-mark', mark: 9 }), []);
-  t.strictSame(peer.input({ type: 'abandon-mark', mark: 7 }), [
-    ...['session-down', 'tunnel-down', 'tunnel-gone'],
-    'tunnel-gone',
-    ...['tunnel-down', 'tunnel-gone'],
-  ]);
-  t.match(machine.totals, { tunnels: 1, halfOpen: 1 });
-  t.strictSame(peer.input({ type: 'abandon-all' }), ['tunnel-down', 'tunnel-gone']);
-  t.match(machine.totals, { tunnels: 0, halfOpen: 0 });
-  t.equal(machine.nextTimeout(), undefined);
-});
+t.test(
+  'abandon-mark: its tunnels in every state, nobody else’s; abandon-marked: all but those without IPsec',
+  async (t) => {
+    const { peer } = inSession();
+    const { machine } = peer;
+    const closing = new Peer({}, toLac, machine);
+    closing.send(sccrq({ assignedTunnelId: 78 }));
+    closing.send(SCCCN);
+    peer.input({ type: 'close-tunnel', tunnelId: id(closing), result: { result: 1 } });
+    const halfOpen = new Peer({}, toLac, machine);
+    halfOpen.send(sccrq({ assignedTunnelId: 79 }));
+    const other = new Peer({}, { ...toLac, mark: 8 }, machine);
+    other.send(sccrq());
+    peer.input({ type: 'move-path', tunnelId: id(other), path: { ...toLac, mark: 8, remote: '198.51.100.8' } });
+    t.strictSame(peer.input({ type: 'abandon-mark', mark: 9 }), []);
+    t.strictSame(peer.input({ type: 'abandon-mark', mark: 7 }), [
+      ...['session-down', 'tunnel-down', 'tunnel-gone'],
+      'tunnel-gone',
+      ...['tunnel-down', 'tunnel-gone'],
+    ]);
+    t.match(machine.totals, { tunnels: 1, halfOpen: 1 });
+    const raw = new Peer({}, { ...toLac, mark: 0 }, machine);
+    raw.send(sccrq());
+    t.strictSame(peer.input({ type: 'abandon-marked' }), ['tunnel-down', 'tunnel-gone']);
+    t.match(machine.totals, { tunnels: 1, halfOpen: 1 });
+    peer.input({ type: 'abandon-mark', mark: 0 });
+    t.equal(machine.nextTimeout(), undefined);
+  },
+);
 
 t.test('§5.5: HELLO after 60 s of silence; control, data and ZLB start it anew', async (t) => {
   const { peer } = inSession();

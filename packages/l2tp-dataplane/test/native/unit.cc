@@ -382,6 +382,33 @@ void fragment_of_a_fragment() {
 
 // ---- marks and upcalls
 
+// Neither kind of listener reaches the other's sessions, with the same addresses and ports.
+void raw_and_marked() {
+  World w;
+  const ListenerPolicy ipsec;
+  ListenerPolicy raw;
+  raw.raw = true;
+  raw.peers.emplace_back();
+  CHECK(parse_prefix("198.51.100.2/32", raw.peers[0]));
+  w.forwarder.marks.confirm(7);
+  Session* marked = w.add({1, 1}, path_of(7), {"10.9.0.2/32"});
+  Session* bare = w.add({2, 2}, path_of(0), {"10.9.0.3/32"});
+  const Bytes to_marked = hex("0002 0001 0001 ff03 c021 0501 0004"), to_bare = hex("0002 0002 0002 ff03 c021 0501 0004");
+  w.datagram(raw, path_of(0), to_marked);
+  EQ(w.drops(marked, SessionDrop::path), 1u);
+  w.datagram(ipsec, path_of(7), to_bare);
+  EQ(w.drops(bare, SessionDrop::path), 1u);
+  w.datagram(ipsec, path_of(0), to_bare);
+  EQ(w.counters.get(GlobalDrop::mark_zero), 1u);
+  for (const World::Up& up : w.ups) CHECK(up.kind == 'v');
+  w.datagram(raw, path_of(0, "198.51.100.3"), to_bare);
+  EQ(w.counters.get(GlobalDrop::raw_peer), 1u);
+  w.ups.clear();
+  w.datagram(ipsec, path_of(7), to_marked);
+  w.datagram(raw, path_of(0), to_bare);
+  EQ(w.ups.size(), 2u);
+}
+
 void marks() {
   World w;
   const ListenerPolicy ipsec;
@@ -510,6 +537,7 @@ int main(int argc, char** argv) {
                 {"frames that lie", frames_that_lie},
                 {"fragment of a fragment", fragment_of_a_fragment},
                 {"marks", marks},
+                {"raw_and_marked", raw_and_marked},
                 {"violations", violations},
                 {"upcall room", upcall_room},
                 {"every prefix", every_prefix}});
