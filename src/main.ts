@@ -9,7 +9,7 @@ import { ConfigError, EXIT } from './daemon/errors.js';
 import { firstRun } from './daemon/first-run.js';
 import { Gateway } from './daemon/gateway.js';
 import { type Listening, realHost } from './daemon/host.js';
-import { createLogger, type Log } from './daemon/log.js';
+import { createLogger, type RootLog as Log } from './daemon/log.js';
 import { UserStore } from './daemon/users.js';
 
 interface Arguments {
@@ -76,8 +76,10 @@ const run = async (config: Config, users: UserStore, listening: Listening, log: 
   process.on('SIGINT', () => leave('SIGINT', EXIT.ok));
   process.on('SIGHUP', () => reload(config, listening, gateway, log));
   try {
+    const onReload = () => process.kill(process.pid, 'SIGHUP');
+    const onFatal = fatal('dataplane.failed');
     const host = realHost(config, listening, log);
-    gateway = new Gateway({ host, config, users, ...listening, version, log, onFatal: fatal('dataplane.failed') });
+    gateway = new Gateway({ host, config, users, ...listening, version, log, onFatal, onReload });
     await gateway.start();
   } catch (error) {
     if (leaving) return;

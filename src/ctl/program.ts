@@ -7,6 +7,7 @@ import { addPool } from './pool.js';
 import { addSession, addSessions } from './sessions.js';
 import { type Shell, UsageError } from './shell.js';
 import { addStatus } from './status.js';
+import { addTrace } from './trace.js';
 import { addVersion } from './version.js';
 
 /** What every command gets: the shell, and the daemon behind the socket of the command line. */
@@ -23,6 +24,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDisconnect,
   addPool,
   addDrain,
+  addTrace,
   addVersion,
 ];
 

@@ -12,6 +12,7 @@ import type { Endpoint } from '../proto/l2tp/endpoint.js';
 import type { EndpointIn, EndpointOut } from '../proto/l2tp/events.js';
 import { type ResultCode, tryAnother } from '../wire/l2tp/codes.js';
 import { never } from '../wire/result.js';
+import { adviceFor, type EndCause } from './advice.js';
 import type { Drive, Driven } from './drive.js';
 import { ikeFields, peerFields } from './facts.js';
 import { HoldQueue } from './hold.js';
@@ -115,7 +116,7 @@ export class Connections {
   /** Administrative end of every session `target` names; returns how many. */
   disconnect(target: string, reason = 'disconnected by the administrator'): number {
     const sessions = this.registry.find(target);
-    for (const session of sessions) this.#sessions.close(session, reason);
+    for (const session of sessions) this.#sessions.close(session, 'administrator', reason);
     return sessions.length;
   }
 
@@ -137,7 +138,7 @@ export class Connections {
   /** Closes everything, in order; resolves when no tunnel is left (each bounded by its own timeouts). */
   async drain(reason: string, redirect?: string): Promise<void> {
     this.refuse(reason, redirect);
-    for (const session of [...this.registry.sessions()]) this.#sessions.close(session, reason);
+    for (const session of [...this.registry.sessions()]) this.#sessions.close(session, 'stopping', reason);
     for (const tunnel of [...this.registry.tunnels()]) {
       if (tunnel.sessions.size === 0) this.#closeTunnel(tunnel, this.#farewell());
     }
@@ -152,7 +153,7 @@ export class Connections {
    */
   abandonMarked(reason: string): void {
     for (const tunnel of [...this.registry.tunnels()]) {
-      if (tunnel.path.mark !== 0) this.#endSessions(tunnel, reason);
+      if (tunnel.path.mark !== 0) this.#endSessions(tunnel, 'charon-gone', reason);
     }
     for (const [tunnelId, mark] of this.#leaving) if (mark !== 0) this.#leaving.delete(tunnelId);
     this.#endpoint.input({ type: 'abandon-marked' });
@@ -206,7 +207,7 @@ export class Connections {
       this.#o.log.warn('ike.no-l2tp', {
         mark,
         ...ikeFields(sa),
-        hint: 'IKE is fine but no L2TP arrived: ESP or UDP 4500 is filtered on the way, or a Windows client lacks AssumeUDPEncapsulationContextOnSendRule (error 809)',
+        hint: adviceFor('no-l2tp'),
       });
     });
     this.#hints.set(mark, cancel);
@@ -214,6 +215,7 @@ export class Connections {
 
   /** The mark lives on under another SA or another outer address: only the address concerns us. */
   #markChanged(mark: number, sa: MarkInfo): void {
+    this.#o.log.debug('ike.child-changed', { mark, ...ikeFields(sa) });
     for (const tunnel of this.registry.tunnelsOfMark(mark)) {
       if (tunnel.path.remote === sa.ike.remoteHost) continue;
       const path = { ...tunnel.path, remote: sa.ike.remoteHost };
@@ -228,7 +230,7 @@ export class Connections {
     this.#cancelHint(mark);
     this.#dataplane.forgetMark(mark);
     this.#o.log.info('ike.child-down', { mark, reason });
-    for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#endSessions(tunnel, reason);
+    for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#endSessions(tunnel, 'sa-gone', reason);
     for (const [tunnelId, leaving] of this.#leaving) if (leaving === mark) this.#leaving.delete(tunnelId);
     // Those being set up or closed too: they are in no registry.
     this.#endpoint.input({ type: 'abandon-mark', mark });
@@ -362,8 +364,8 @@ export class Connections {
   }
 
   /** From below: with nothing sent. */
-  #endSessions(tunnel: Tunnel, reason: string): void {
-    for (const session of [...tunnel.sessions.values()]) this.#sessions.abandon(session, reason);
+  #endSessions(tunnel: Tunnel, cause: EndCause, reason: string): void {
+    for (const session of [...tunnel.sessions.values()]) this.#sessions.abandon(session, cause, reason);
   }
 
   // --------------------------------------------------------------------------------------------------------- helpers

@@ -4,12 +4,15 @@
  *   GET  /status                 -> StatusView
  *   GET  /sessions               -> SessionView[]
  *   GET  /pool                   -> PoolView
+ *   GET  /trace?peer&after&limit -> TraceView
+ *   POST /reload                 -> {} (what SIGHUP does; the log tells the result)
  *   POST /disconnect {"target"}  -> {"disconnected": n}
  *   POST /drain {"cancel", "close", "redirect"} -> StatusView
  */
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
+import type { TraceQuery, TraceView } from './timeline.js';
 import type { SessionView } from './view.js';
 
 /* Implementation */
@@ -51,6 +54,8 @@ export interface ControlHandlers {
   status(): StatusView;
   sessions(): SessionView[];
   pool(): PoolView;
+  trace(query: TraceQuery): TraceView;
+  reload(): void;
   disconnect(target: string): number;
   /** Begun when it returns; the status tells how far it is. */
   drain(request: DrainRequest): void;
@@ -93,13 +98,19 @@ export class ControlServer {
 }
 
 const handle = async (req: IncomingMessage, h: ControlHandlers): Promise<[number, unknown]> => {
-  switch (`${req.method} ${req.url}`) {
+  const url = new URL(req.url ?? '/', 'http://control');
+  switch (`${req.method} ${url.pathname}`) {
     case 'GET /status':
       return [200, h.status()];
     case 'GET /sessions':
       return [200, h.sessions()];
     case 'GET /pool':
       return [200, h.pool()];
+    case 'GET /trace':
+      return [200, h.trace(traceQuery(url.searchParams))];
+    case 'POST /reload':
+      h.reload();
+      return [200, {}];
     case 'POST /drain':
       h.drain(drainRequest(await readJson(req)));
       return [200, h.status()];
@@ -113,6 +124,17 @@ const handle = async (req: IncomingMessage, h: ControlHandlers): Promise<[number
     default:
       return [404, { error: `no such call: ${req.method} ${req.url}` }];
   }
+};
+
+const traceQuery = (given: URLSearchParams): TraceQuery => {
+  const number = (name: 'after' | 'limit') => {
+    const text = given.get(name);
+    if (text === null) return {};
+    if (!/^\d{1,15}$/.test(text)) throw new Error(`${name}: expected a number`);
+    return { [name]: Number(text) };
+  };
+  const peer = given.get('peer');
+  return { ...(peer === null ? {} : { peer }), ...number('after'), ...number('limit') };
 };
 
 const drainRequest = (body: object): DrainRequest => {

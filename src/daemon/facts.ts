@@ -3,6 +3,7 @@ import type { SessionCounters } from '../io/dataplane.js';
 import type { IkeEvent } from '../io/ports.js';
 import type { EndpointOut } from '../proto/l2tp/events.js';
 import { never } from '../wire/result.js';
+import { adviceFor, byPeer, type EndCause, isFailure } from './advice.js';
 import type { Session } from './registry.js';
 import type { MarkInfo } from './sa-registry.js';
 
@@ -44,19 +45,20 @@ export const eventFields = (event: Exclude<IkeEvent, { type: 'log' }>) => {
   };
 };
 
-export const endText = (out: EndpointOut & { type: 'session-down' }): string => {
+/** Why L2TP ended a session, when nothing above it did before. */
+export const callEnd = (session: Session, out: EndpointOut & { type: 'session-down' }): [EndCause, string] => {
   const code = out.result === undefined ? '' : ` (result ${out.result.result})`;
   switch (out.by) {
     case 'peer':
-      return `the client ended the call${code}`;
+      return [byPeer(session.stage, session.refused), `the client ended the call${code}`];
     case 'timeout':
-      return 'the client no longer answers L2TP';
+      return ['tunnel-silent', 'the client no longer answers L2TP'];
     case 'abandoned':
-      return 'the IPsec SA is gone';
+      return ['sa-gone', 'the IPsec SA is gone'];
     case 'protocol':
-      return `protocol error${code}`;
+      return ['protocol-error', `protocol error${code}`];
     case 'local':
-      return `closed by the gateway${code}`;
+      return ['protocol-error', `closed by the gateway${code}`];
     default:
       return never(out.by);
   }
@@ -68,8 +70,10 @@ export const endFields = (session: Session, counters: SessionCounters | undefine
   address: session.address,
   hostName: session.tunnel.peer.hostName,
   ...peerFields(session.tunnel.path),
+  stage: session.stage,
+  cause: session.endCause,
   reason: session.endReason,
-  hint: session.endHint,
+  hint: session.endHint ?? (session.endCause && isFailure(session.endCause) ? adviceFor(session.endCause) : undefined),
   upSeconds: session.upAt === undefined ? 0 : Math.round((now - session.upAt) / 1000),
   octetsIn: counters?.octetsIn,
   octetsOut: counters?.octetsOut,

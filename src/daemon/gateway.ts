@@ -22,6 +22,7 @@ import { CAUTIOUS_MTU } from './mtu.js';
 import { endpointConfig, ipsecSettings, linkConfig } from './protocol-config.js';
 import { SaRegistry } from './sa-registry.js';
 import { Sidecar } from './sidecar.js';
+import { Timeline } from './timeline.js';
 import type { UserStore } from './users.js';
 import { sessionViews } from './view.js';
 
@@ -38,13 +39,16 @@ export interface GatewayOptions extends Listening {
   readonly log: Log;
   /** Something failed for good while running: the process should stop. */
   readonly onFatal: (error: Error) => void;
+  /** Somebody asked for what SIGHUP does. */
+  readonly onReload?: () => void;
 }
 
 export class Gateway {
   readonly #o: GatewayOptions;
   readonly #drive: Drive;
   readonly #sas = new SaRegistry();
-  readonly #ikeLog = new IkeLogWatch();
+  readonly #timeline = new Timeline();
+  readonly #ikeLog = new IkeLogWatch((failure) => this.#timeline.ikeFailed(failure));
   readonly #pool: AddressPool;
   readonly #inside: ReturnType<Host['openInside']>;
   readonly #dataplane: Dataplane;
@@ -67,8 +71,9 @@ export class Gateway {
    * @throws TuntapError, DataplaneError
    */
   constructor(options: GatewayOptions) {
-    const { host, config, users, listen, raw, log } = options;
-    this.#o = options;
+    const { host, config, users, listen, raw } = options;
+    const log = this.#timeline.listening(options.log);
+    this.#o = { ...options, log };
     this.#users = users;
     this.#drive = new Drive(host.clock);
     this.#pool = new AddressPool({
@@ -238,6 +243,8 @@ export class Gateway {
         return this.#planeOpen ? this.#connections.disconnect(target) : 0;
       },
       pool: () => this.#poolView(),
+      trace: (query) => this.#timeline.view(query),
+      reload: () => this.#o.onReload?.(),
       drain: (request) => this.#adminDrain(request),
     });
   }
@@ -319,6 +326,7 @@ export class Gateway {
   }
 
   #onIkeLog(event: IkeLogEvent): void {
+    this.#timeline.ikeLog(event);
     const failure = this.#ikeLog.note(this.#drive.now(), event);
     if (failure === undefined) return;
     const { peer, ikeUniqueId, advice, ...fields } = failure;

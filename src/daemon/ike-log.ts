@@ -4,20 +4,7 @@
  */
 import type { IkeLogEvent } from '../io/ports.js';
 import type { Instant } from '../proto/machine.js';
-
-export type IkeCause =
-  | 'wrong-psk'
-  | 'no-psk'
-  | 'no-ike-proposal'
-  | 'no-esp-proposal'
-  | 'wrong-selectors'
-  | 'wrong-auth-method'
-  | 'aggressive-mode'
-  | 'no-config'
-  | 'refused-by-peer'
-  | 'peer-silent'
-  | 'too-many-half-open'
-  | 'kernel-refused';
+import { adviceFor, type IkeCause } from './advice.js';
 
 export interface IkeFailure {
   readonly cause: IkeCause;
@@ -70,27 +57,6 @@ const SIGNS: readonly Sign[] = [
   { cause: 'peer-silent', pattern: /^deleting half open IKE_SA .*after timeout$|^giving up after \d+ retransmits$/ },
 ];
 
-const ADVICE: Readonly<Record<IkeCause, string>> = {
-  'wrong-psk': 'the pre-shared key on the client is not the one configured here for its address: type it in again',
-  'no-psk': 'there is no pre-shared key for this client: check ike.psk_file and ike.psk_ranges',
-  'no-ike-proposal': 'client and gateway have no IKE encryption in common: update the client, or set ike.legacy',
-  'no-esp-proposal': 'client and gateway have no ESP encryption in common: update the client, or set ike.legacy',
-  'wrong-selectors':
-    'the client did not ask for transport mode to UDP port 1701: choose L2TP/IPsec, not plain IPsec or IKEv2',
-  'wrong-auth-method':
-    'the client wants another authentication than a pre-shared key: choose L2TP/IPsec with a pre-shared key',
-  'aggressive-mode':
-    'the client uses Aggressive Mode, which exposes the key to offline guessing: clear its group name field',
-  'no-config':
-    'the client asked at an address we do not listen on, or for something other than L2TP/IPsec with a pre-shared key',
-  'refused-by-peer': 'the client refused our answer: most often its pre-shared key is another',
-  'peer-silent':
-    'the client stopped answering: something drops UDP 4500 or ESP on the way, or it gave up over a wrong key',
-  'too-many-half-open':
-    'too many unfinished attempts, from this address or in all: an attack, or very many clients behind one NAT',
-  'kernel-refused': 'the kernel refused the SA: are the modules esp4, esp6, xfrm_user and the cipher loaded?',
-};
-
 /** The cause a run of log lines of one attempt shows, the first that is conclusive; undefined when none does. */
 export function explainIkeLog(events: readonly IkeLogEvent[]): IkeFailure | undefined {
   let peer: string | undefined;
@@ -114,7 +80,7 @@ export function explainIkeLog(events: readonly IkeLogEvent[]): IkeFailure | unde
       ...(TELLS_OFFER.has(sign.cause) && offered !== undefined ? { offered } : {}),
       ...(/proposal/.test(sign.cause) && configured !== undefined ? { configured } : {}),
       message,
-      advice: ADVICE[sign.cause],
+      advice: adviceFor(sign.cause, offered),
     };
   }
   return undefined;
@@ -150,6 +116,12 @@ export class IkeLogWatch {
   #tokens = MAX_RATE;
   #filled: Instant | undefined;
   #suppressed = 0;
+  readonly #onFailure: (failure: IkeFailure) => void;
+
+  /** `onFailure` is told every failure, those not reported included. */
+  constructor(onFailure: (failure: IkeFailure) => void = () => {}) {
+    this.#onFailure = onFailure;
+  }
 
   /** Failures not reported for the rate. */
   get suppressed(): number {
@@ -163,7 +135,9 @@ export class IkeLogWatch {
     if (attempt.told || !signIn(line)) return undefined;
     attempt.told = true; // what follows in this attempt are consequences
     const failure = explainIkeLog(attempt.lines.splice(0));
-    return failure && this.#fresh(now, failure) && this.#token(now) ? failure : undefined;
+    if (failure === undefined) return undefined;
+    this.#onFailure(failure);
+    return this.#fresh(now, failure) && this.#token(now) ? failure : undefined;
   }
 
   #attempt(line: IkeLogEvent): Attempt {

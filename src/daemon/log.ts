@@ -5,7 +5,16 @@
 import winston from 'winston';
 import { renderFields } from './log-fields.js';
 
-export type Log = winston.Logger;
+/** What logs: an event's name and its fields. */
+export interface Log {
+  error(event: string, fields?: object): unknown;
+  warn(event: string, fields?: object): unknown;
+  info(event: string, fields?: object): unknown;
+  debug(event: string, fields?: object): unknown;
+}
+
+/** The logger of the whole process: it has an end. */
+export type RootLog = winston.Logger;
 
 export interface LogOptions {
   readonly level: 'error' | 'warn' | 'info' | 'debug';
@@ -20,7 +29,7 @@ export interface LogOptions {
  * The root logger; `log.child({ tunnelId })` adds fields to every event of a child.
  * JSON lines have `time`, `level`, `event`, then the fields. Logging never throws.
  */
-export function createLogger({ level, format, stream = process.stdout, now = () => new Date() }: LogOptions): Log {
+export function createLogger({ level, format, stream = process.stdout, now = () => new Date() }: LogOptions): RootLog {
   // A reader that went away (EPIPE) must not take the gateway with it.
   stream.on('error', () => {});
   return winston.createLogger({

@@ -1,6 +1,8 @@
 /** Who is connected: mark <-> tunnel <-> session <-> user <-> address. Tables only; src/daemon/connections.ts decides. */
 import type { LocalSessionId, LocalTunnelId, Path, SessionIds, TunnelPeer } from '../proto/l2tp/events.js';
 import type { LinkIn } from '../proto/ppp/events.js';
+import type { AuthCause } from './aaa.js';
+import type { EndCause, Stage } from './advice.js';
 import type { Driven } from './drive.js';
 
 export interface Tunnel {
@@ -31,7 +33,12 @@ export interface Session {
   upAt?: number;
   /** Wall clock of IPCP up, ISO 8601, for people. */
   upSince?: string;
+  /** How far it has come. */
+  stage: Stage;
+  /** Why the last password was refused. */
+  refused?: AuthCause;
   /** Why it ends, first cause wins. */
+  endCause?: EndCause;
   endReason?: string;
   endHint?: string;
   cancelTimers: (() => void)[];

@@ -9,8 +9,9 @@ import { Link } from '../proto/ppp/link.js';
 import type { ResultCode } from '../wire/l2tp/codes.js';
 import { never } from '../wire/result.js';
 import type { Aaa } from './aaa.js';
+import { adviceFor, type EndCause, linkCause, type Stage } from './advice.js';
 import type { Drive } from './drive.js';
-import { endFields, endText, idFields, peerFields } from './facts.js';
+import { callEnd, endFields, idFields, peerFields } from './facts.js';
 import type { Log } from './log.js';
 import type { Registry, Session, Tunnel } from './registry.js';
 
@@ -52,12 +53,13 @@ export class Sessions {
 
   /** ICRQ accepted: the data plane learns of the session, closed for IP. With `refuse`, it is answered with a CDN. */
   open(ids: SessionIds, tunnel: Tunnel, refuse?: string): void {
-    const { registry, drive, mtuOf } = this.#o;
-    const session: Session = { ids, tunnel, since: drive.now(), mtu: mtuOf(tunnel), cancelTimers: [] };
+    const { registry, drive, log, mtuOf } = this.#o;
+    const session: Session = { ids, tunnel, since: drive.now(), mtu: mtuOf(tunnel), stage: 'l2tp', cancelTimers: [] };
     registry.addSession(session);
+    log.debug('session.open', idFields(session));
     const problem = refuse ?? this.#install(session);
     if (problem === undefined) return;
-    session.endReason = problem;
+    because(session, 'gateway-full', problem);
     this.#o.call.close(session, { result: NO_FACILITIES_NOW, message: problem });
   }
 
@@ -79,6 +81,7 @@ export class Sessions {
     const { registry, drive, link } = this.#o;
     const session = registry.session(ids.tunnelId, ids.sessionId);
     if (session === undefined) return;
+    this.#reach(session, 'lcp');
     const machine = new Link({ ...link, mru: session.mtu });
     session.link = drive.add(machine, (out) => this.#onLink(session, out));
     session.link.input({ type: 'lower-up' });
@@ -96,23 +99,23 @@ export class Sessions {
   down(out: EndpointOut & { type: 'session-down' }): void {
     const session = this.#o.registry.session(out.session.tunnelId, out.session.sessionId);
     if (session === undefined) return;
-    session.endReason ??= endText(out);
+    because(session, ...callEnd(session, out));
     this.#end(session);
   }
 
   /** Our wish: IP is withdrawn at once, then the peer is told from the top down (LCP, then `call.close`). */
-  close(session: Session, reason: string): void {
+  close(session: Session, cause: EndCause, reason: string): void {
     const { dataplane } = this.#o;
     if (!this.#lives(session)) return;
-    session.endReason ??= reason;
+    because(session, cause, reason);
     dataplane.updateSession(session.ids.tunnelId, session.ids.sessionId, { open: false, prefixes: [] });
     if (session.link !== undefined) session.link.input({ type: 'close', reason });
     else this.#hangUp(session, ADMINISTRATIVE);
   }
 
   /** From below: the SA is gone, nothing can be sent. */
-  abandon(session: Session, reason: string): void {
-    session.endReason ??= reason;
+  abandon(session: Session, cause: EndCause, reason: string): void {
+    because(session, cause, reason);
     this.#end(session);
   }
 
@@ -123,6 +126,7 @@ export class Sessions {
       case 'frame':
         return dataplane.sendFrame(tunnelId, sessionId, out.data);
       case 'lcp-up':
+        this.#reach(session, 'auth');
         session.mtu = Math.min(mtuOf(session.tunnel), out.mru);
         return dataplane.updateSession(tunnelId, sessionId, { mtu: session.mtu, acfc: out.acfc });
       case 'authenticate':
@@ -134,7 +138,7 @@ export class Sessions {
       case 'up':
         return this.#linkUp(session, out.user, out.address);
       case 'down':
-        session.endReason ??= out.reason;
+        because(session, linkCause(out, session.stage, session.refused), out.reason);
         if (out.hint !== undefined) session.endHint ??= out.hint;
         return this.#hangUp(session, out.by === 'timeout' || out.by === 'lower' ? LOST_CARRIER : ADMINISTRATIVE);
       case 'note':
@@ -166,8 +170,11 @@ export class Sessions {
         }
         if (result.ok) {
           registry.identify(session, result.user, result.address);
+          delete session.refused;
+          session.stage = 'ipcp';
           log.info('auth.ok', { ...idFields(session), method: request.method });
         } else {
+          if (cause !== undefined) session.refused = cause;
           const { user, method } = request;
           const { path } = session.tunnel;
           log.warn('auth.failed', {
@@ -176,6 +183,7 @@ export class Sessions {
             method,
             cause,
             code: result.code,
+            hint: cause === undefined ? undefined : adviceFor(cause),
             ...peerFields(path),
           });
         }
@@ -183,7 +191,7 @@ export class Sessions {
       },
       (error: unknown) => {
         log.error('auth.error', { ...idFields(session), user: request.user, error });
-        this.close(session, 'authentication is not available');
+        this.close(session, 'users-unavailable', 'authentication is not available');
       },
     );
   }
@@ -197,7 +205,7 @@ export class Sessions {
     for (const old of registry.sessionsOfUser(user)) {
       if (old === session) continue;
       if (call.samePeer(old.tunnel, session.tunnel)) {
-        old.endReason ??= 'replaced by a new connection of the same client';
+        because(old, 'replaced', 'replaced by a new connection of the same client');
         this.#hangUp(old, ADMINISTRATIVE);
       } else if (old.tunnel !== session.tunnel && old.tunnel.path.remote === session.tunnel.path.remote) {
         call.probe(old.tunnel);
@@ -208,6 +216,7 @@ export class Sessions {
   #linkUp(session: Session, user: string, address: string): void {
     const { drive, log } = this.#o;
     const now = drive.now();
+    session.stage = 'up';
     // A session that comes up again, after LCP or IPCP was negotiated anew, has no more time than it had.
     if (session.upAt === undefined) this.#startTimers(session, now);
     log.info('session.up', {
@@ -226,7 +235,9 @@ export class Sessions {
     session.upAt = now;
     session.upSince = new Date().toISOString();
     if (sessionTimeoutMs > 0) {
-      session.cancelTimers.push(drive.after(sessionTimeoutMs, () => this.close(session, 'session timeout')));
+      session.cancelTimers.push(
+        drive.after(sessionTimeoutMs, () => this.close(session, 'session-timeout', 'session timeout')),
+      );
     }
     if (idleTimeoutMs > 0) this.#watchIdle(session);
   }
@@ -241,11 +252,17 @@ export class Sessions {
     let cancel = () => {};
     const check = () => {
       const ms = rest();
-      if (ms <= 0) this.close(session, 'idle timeout');
+      if (ms <= 0) this.close(session, 'idle-timeout', 'idle timeout');
       else cancel = drive.after(ms, check);
     };
     session.cancelTimers.push(() => cancel());
     check();
+  }
+
+  /** The next stage of the set-up, or an earlier one when LCP is negotiated anew. */
+  #reach(session: Session, stage: Stage): void {
+    session.stage = stage;
+    this.#o.log.debug(`session.${stage}`, idFields(session));
   }
 
   #lives(session: Session): boolean {
@@ -278,3 +295,10 @@ export class Sessions {
     onEnd();
   }
 }
+
+/** The first cause is the one that counts. */
+const because = (session: Session, cause: EndCause, reason: string): void => {
+  if (session.endReason !== undefined) return;
+  session.endCause = cause;
+  session.endReason = reason;
+};

@@ -10,7 +10,7 @@ const ESC = '\u001b';
 
 t.test('a stopped daemon: one sentence, exit status 1', async (t) => {
   const socket = join(scratch(t), 'none.sock');
-  const commands = ['status', 'sessions', 'sessions --json', 'session 9', 'disconnect alice', 'pool', 'drain'];
+  const commands = ['trace', 'status', 'sessions', 'sessions --json', 'session 9', 'disconnect alice', 'pool', 'drain'];
   for (const command of commands) {
     t.strictSame(
       await runCtl(['-s', socket, ...command.split(' ')]),

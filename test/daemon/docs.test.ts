@@ -1,6 +1,7 @@
 import { chmodSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { causesTable } from '../../src/daemon/advice.js';
 import { loadConfig } from '../../src/daemon/config.js';
 import { describe } from '../../src/daemon/config-doc.js';
 import { leaves } from '../../src/daemon/config-schema.js';
@@ -11,6 +12,7 @@ const committed = (path: string) => readFileSync(new URL(`../../../${path}`, imp
 t.test('generated files are fresh: run `npm run docs`', async (t) => {
   t.equal(committed('docs/config.md'), describe());
   t.equal(committed('etc/lockstep.yaml'), configYaml());
+  t.ok(committed('docs/troubleshooting.md').includes(`\n\n${causesTable()}\n\n`), 'the causes');
 });
 
 t.test('every setting is in the reference', async (t) => {

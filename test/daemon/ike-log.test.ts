@@ -1,5 +1,6 @@
 import t from 'tap';
-import { explainIkeLog, type IkeCause, type IkeFailure, IkeLogWatch } from '../../src/daemon/ike-log.js';
+import type { IkeCause } from '../../src/daemon/advice.js';
+import { explainIkeLog, type IkeFailure, IkeLogWatch } from '../../src/daemon/ike-log.js';
 import type { IkeLogEvent } from '../../src/io/ports.js';
 import { instant } from '../../src/proto/machine.js';
 import { viciVectors } from '../lib/vici-vectors.js';

@@ -6,6 +6,7 @@ import type { Test } from 'tap';
 import { lockstep } from '../../src/ctl/program.js';
 import { callDaemon, type Shell } from '../../src/ctl/shell.js';
 import { type ControlHandlers, ControlServer, type PoolView, type StatusView } from '../../src/daemon/control.js';
+import type { TraceView } from '../../src/daemon/timeline.js';
 import type { SessionView } from '../../src/daemon/view.js';
 
 export const STATUS: StatusView = {
@@ -51,6 +52,29 @@ export const POOL: PoolView = {
   dynamic: { size: 252, leased: 1 },
   fixed: { size: 1, leased: 0 },
   leases: [{ address: '10.99.0.10', user: 'alice', fixed: false }],
+};
+
+export const TRACE: TraceView = {
+  seq: 8,
+  attempts: [
+    {
+      id: 4,
+      state: 'ended',
+      stage: 'auth',
+      peer: '198.51.100.2',
+      user: 'alice',
+      hostName: 'pc\u001b[2J',
+      mark: 2,
+      steps: [
+        { seq: 7, at: '2026-01-01T10:00:00.000Z', stage: 'ike', text: 'the client begins: IKEv1 Main Mode' },
+        { seq: 8, at: '2026-01-01T10:00:01.250Z', stage: 'auth', text: 'authentication of alice failed' },
+      ],
+      cause: 'wrong-password',
+      reason: 'too many wrong passwords',
+      shows: ['Windows 691'],
+      advice: 'the password is not the one in the users file',
+    },
+  ],
 };
 
 export interface Ran {
@@ -103,6 +127,8 @@ export const HANDLERS: ControlHandlers = {
   sessions: () => [SESSION],
   pool: () => POOL,
   disconnect: (target) => (target === 'alice' ? 1 : 0),
+  trace: () => TRACE,
+  reload: () => {},
   drain: () => {},
 };
 

@@ -9,6 +9,7 @@ import { Drive, type Driven } from '../../src/daemon/drive.js';
 import type { Log } from '../../src/daemon/log.js';
 import { renderFields } from '../../src/daemon/log-fields.js';
 import { SaRegistry } from '../../src/daemon/sa-registry.js';
+import { Timeline } from '../../src/daemon/timeline.js';
 import { UserStore } from '../../src/daemon/users.js';
 import type { Dataplane } from '../../src/io/dataplane.js';
 import { MemoryIke } from '../../src/io/memory-ike.js';
@@ -69,6 +70,7 @@ export class Rig {
   readonly drive = new Drive(this.clock);
   readonly ike = new MemoryIke();
   readonly log: LogLine[] = [];
+  readonly timeline = new Timeline();
   /** `send 1 StopCCN`, `frame LCP Terminate-Request ...`, `update open=false prefixes=`, `flush`, `terminate 1`. */
   readonly acts: string[] = [];
   /** Sessions the data plane holds. */
@@ -115,7 +117,7 @@ export class Rig {
         },
         release: (address) => aaa.release(address),
       },
-      log: memoryLog(this.log),
+      log: this.timeline.listening(memoryLog(this.log)),
       link: lnsConfig({ random: seededRandom(98), ...options.link }),
       maxMtu: 1_400,
       helloIntervalMs: 60_000,
