@@ -14,7 +14,7 @@ const page = 'docs/troubleshooting.md';
 const text = readFileSync(fileURLToPath(new URL(`../${page}`, import.meta.url)), 'utf8');
 write(
   page,
-  text.replace(/(<!-- causes[^\n]*\n\n)[^]*(\n\n<!-- end -->)/, (_, head, tail) => head + causesTable() + tail),
+  text.replace(/(<!-- causes[^\n]*\n\n)[\s\S]*?(\n\n<!-- end -->)/, (_, head, tail) => head + causesTable() + tail),
 );
 write('etc/lockstep.yaml', configYaml());
 write('docs/conformance.md', conformance(fileURLToPath(new URL('../', import.meta.url))).markdown);
