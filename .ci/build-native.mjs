@@ -14,7 +14,9 @@ if (!existsSync(join(nodedir, 'include/node/node_api.h'))) {
   process.exit(1);
 }
 const gyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
-for (const addon of process.argv.slice(2).length > 0 ? process.argv.slice(2) : ['node-tuntap2', 'l2tp-dataplane']) {
+for (const addon of process.argv.slice(2).length > 0
+  ? process.argv.slice(2)
+  : ['node-tuntap2', 'l2tp-dataplane', 'sd-notify']) {
   const run = spawnSync(process.execPath, [gyp, 'rebuild', '--silent', `--nodedir=${nodedir}`, '--jobs=2'], {
     cwd: join(root, 'packages', addon),
     stdio: 'inherit',

@@ -10,7 +10,9 @@ import { firstRun } from './daemon/first-run.js';
 import { Gateway } from './daemon/gateway.js';
 import { type Listening, realHost } from './daemon/host.js';
 import { createLogger, type RootLog as Log } from './daemon/log.js';
+import { cleanHost, prepareIke } from './daemon/upkeep.js';
 import { UserStore } from './daemon/users.js';
+import { serviceManager } from './io/notify.js';
 
 interface Arguments {
   readonly config: string;
@@ -18,6 +20,8 @@ interface Arguments {
   readonly logLevel?: string;
   readonly check?: boolean;
   readonly init?: boolean;
+  readonly prepareIke?: boolean;
+  readonly clean?: boolean;
 }
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -33,6 +37,8 @@ const parseArguments = (): Arguments =>
     .option('--log-level <error|warn|info|debug>', 'instead of log.level')
     .option('--init', 'write a first configuration where there is none, say what to type into a client, and stop')
     .option('--check', 'read the configuration and the users, say what is wrong, and stop')
+    .option('--prepare-ike', 'for lockstep-ike.service: make kernel and directory ready for charon, and stop')
+    .option('--clean', 'after a crash: remove what is left in kernel and firewall, put its settings back, and stop')
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.config))
     .parse()
     .opts<Arguments>();
@@ -45,6 +51,7 @@ const main = async (): Promise<void> => {
   } else if (args.init === true) process.stdout.write(`${args.config} is there already: nothing was changed\n`);
   if (args.init === true) return;
   const config = loadConfig(args.config, process.env, overrides(args));
+  if (args.clean === true) return cleanHost(config, createLogger(config.log));
   const users = UserStore.load(config.usersFile);
   const interfaces = networkInterfaces();
   const listening = { listen: listenAddresses(config, interfaces), raw: rawListener(config, interfaces) };
@@ -54,15 +61,18 @@ const main = async (): Promise<void> => {
     return;
   }
   const log = createLogger(config.log);
+  if (args.prepareIke === true) return prepareIke(config, listening.listen, log);
   await run(config, users, listening, log);
 };
 
 const run = async (config: Config, users: UserStore, listening: Listening, log: Log): Promise<void> => {
   let gateway: Gateway | undefined;
   let leaving = false;
+  const systemd = serviceManager({ onError: (errno) => log.warn('systemd.unreachable', { errno }) });
   const leave = (reason: string, code: number) => {
     if (leaving) return;
     leaving = true;
+    systemd.stopping();
     void Promise.resolve(gateway?.stop(reason)).finally(() => log.end(() => process.exit(code)));
   };
   const fatal = (event: string) => (error: unknown) => {
@@ -74,13 +84,22 @@ const run = async (config: Config, users: UserStore, listening: Listening, log: 
   process.on('unhandledRejection', fatal('gateway.crashed'));
   process.on('SIGTERM', () => leave('SIGTERM', EXIT.ok));
   process.on('SIGINT', () => leave('SIGINT', EXIT.ok));
-  process.on('SIGHUP', () => reload(config, listening, gateway, log));
+  const ready = () => systemd.ready(`serving ${ownAddresses(listening).join(', ')}`);
+  let started = false;
+  process.on('SIGHUP', () => {
+    if (started) systemd.reloading();
+    reload(config, listening, gateway, log);
+    if (started) ready();
+  });
   try {
     const onReload = () => process.kill(process.pid, 'SIGHUP');
     const onFatal = fatal('dataplane.failed');
     const host = realHost(config, listening, log);
     gateway = new Gateway({ host, config, users, ...listening, version, log, onFatal, onReload });
+    systemd.startWatchdog();
     await gateway.start();
+    started = true;
+    ready();
   } catch (error) {
     if (leaving) return;
     // One sentence for the operator; where it happened is for whoever debugs.

@@ -7,14 +7,17 @@ import { claimXfrm, describe, inspectXfrm, probeEsp, removeOwn, type XfrmOptions
 import type { Log } from './log.js';
 import type { CharonHost } from './sidecar.js';
 
-export interface SpawnedCharonOptions {
-  readonly runDir: string;
-  readonly vici: string;
+export interface KernelOptions {
   readonly xfrm: XfrmOptions;
   readonly listen: readonly string[];
   /** Start although the kernel holds SAs or policies that are not ours. */
   readonly allowForeign: boolean;
   readonly log: Log;
+}
+
+export interface SpawnedCharonOptions extends KernelOptions {
+  readonly runDir: string;
+  readonly vici: string;
 }
 
 export class SpawnedCharon implements CharonHost {
@@ -39,36 +42,43 @@ export class SpawnedCharon implements CharonHost {
   }
 
   async start(): Promise<void> {
-    const { xfrm, listen } = this.#o;
-    await probeEsp();
-    await this.#removeStale();
-    await this.#refuseForeign();
-    await claimXfrm(listen, xfrm);
+    await prepareKernel(this.#o);
     await this.#process.start();
     // start() ends an orphaned charon; one that had to be killed leaves its SAs. No connection is loaded yet.
-    await this.#removeStale();
-  }
-
-  async #removeStale(): Promise<void> {
-    const removed = await removeOwn(this.#o.xfrm);
-    if (removed > 0) this.#o.log.info('ike.stale-removed', { removed });
+    await removeStale(this.#o);
   }
 
   stop(): Promise<void> {
     return this.#process.stop();
   }
+}
 
-  async #refuseForeign(): Promise<void> {
-    const foreign = describe((await inspectXfrm(this.#o.xfrm)).foreign);
-    if (foreign.length === 0) return;
-    if (this.#o.allowForeign) {
-      this.#o.log.warn('ike.foreign-xfrm', { foreign });
-      return;
-    }
-    throw new Error(
-      `the kernel holds IPsec state that is not ours (${foreign.join('; ')}): remove it, or set ike.allow_foreign: true`,
-    );
+/**
+ * Before any charon of ours starts, whoever starts it: this kernel does ESP, holds nothing of an earlier run and, unless
+ * allowed, nothing of others. Rejects with a sentence.
+ */
+export async function prepareKernel(options: KernelOptions): Promise<void> {
+  await probeEsp();
+  await removeStale(options);
+  await refuseForeign(options);
+  await claimXfrm(options.listen, options.xfrm);
+}
+
+async function removeStale({ xfrm, log }: KernelOptions): Promise<void> {
+  const removed = await removeOwn(xfrm);
+  if (removed > 0) log.info('ike.stale-removed', { removed });
+}
+
+async function refuseForeign({ xfrm, allowForeign, log }: KernelOptions): Promise<void> {
+  const foreign = describe((await inspectXfrm(xfrm)).foreign);
+  if (foreign.length === 0) return;
+  if (allowForeign) {
+    log.warn('ike.foreign-xfrm', { foreign });
+    return;
   }
+  throw new Error(
+    `the kernel holds IPsec state that is not ours (${foreign.join('; ')}): remove it, or set ike.allow_foreign: true`,
+  );
 }
 
 const how = ({ code, signal }: CharonExit): string => (signal === null ? `exit status ${code ?? 'unknown'}` : signal);

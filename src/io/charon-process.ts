@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -80,13 +80,9 @@ export class CharonProcess {
     if (this.#child) return;
     this.#stopping = false;
     await this.#endOrphans();
-    const owner = await portOwner(this.#options.ports ?? IKE_PORTS);
-    if (owner)
-      throw new CharonError(
-        `UDP port ${owner.port} is taken by ${owner.who}: stop and disable the other IKE daemon, or leave IPsec to it alone`,
-      );
+    await refuseTakenPorts(this.#options.ports);
     const program = await firstExecutable(this.#options.programs ?? PROGRAMS);
-    await this.#render();
+    await writeCharonConf(this.#conf, this.socket, this.#options.template);
     await rm(this.socket, { force: true }); // a killed charon leaves it
     this.#launch(program);
     try {
@@ -148,16 +144,6 @@ export class CharonProcess {
     }
   }
 
-  async #render(): Promise<void> {
-    if (/["{}#\s]/.test(this.socket)) throw new CharonError(`charon cannot use the socket path ${this.socket}`);
-    const template = await readFile(this.#options.template ?? TEMPLATE, 'utf8');
-    await mkdir(this.#options.runDir, { recursive: true });
-    const fresh = `${this.#conf}.new`;
-    await rm(fresh, { force: true });
-    await writeFile(fresh, template.replaceAll('@VICI_SOCKET@', this.socket), { mode: 0o600, flag: 'wx' });
-    await rename(fresh, this.#conf);
-  }
-
   /** A daemon killed with SIGKILL leaves its charon behind: known by the configuration it was started with. */
   async #endOrphans(): Promise<void> {
     const deadline = performance.now() + STOP_MS;
@@ -180,6 +166,26 @@ export class CharonProcess {
       await delay(POLL_MS);
     }
   }
+}
+
+/** Rejects with a CharonError that names who has a port charon needs. */
+export async function refuseTakenPorts(ports: readonly number[] = IKE_PORTS): Promise<void> {
+  const owner = await portOwner(ports);
+  if (owner)
+    throw new CharonError(
+      `UDP port ${owner.port} is taken by ${owner.who}: stop and disable the other IKE daemon, or leave IPsec to it alone`,
+    );
+}
+
+/** Writes the private strongswan.conf (0600) with the VICI socket filled in. */
+export async function writeCharonConf(conf: string, socket: string, template = TEMPLATE): Promise<void> {
+  if (/["{}#\s]/.test(socket)) throw new CharonError(`charon cannot use the socket path ${socket}`);
+  const text = await readFile(template, 'utf8');
+  await mkdir(dirname(conf), { recursive: true });
+  const fresh = `${conf}.new`;
+  await rm(fresh, { force: true });
+  await writeFile(fresh, text.replaceAll('@VICI_SOCKET@', socket), { mode: 0o600, flag: 'wx' });
+  await rename(fresh, conf);
 }
 
 /** charon processes with this in their environment; a zombie has none. */
@@ -219,7 +225,9 @@ async function socketOwner(inode: string): Promise<string> {
     const fds = await readdir(`/proc/${pid}/fd`).catch(() => []);
     for (const fd of fds) {
       const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '');
-      if (target === `socket:[${inode}]`) return `${(await procText(pid, 'comm')).trim()} (process ${pid})`;
+      if (target !== `socket:[${inode}]`) continue;
+      const [, unit] = /\/([^/\n]+\.service)$/m.exec(await procText(pid, 'cgroup')) ?? [];
+      return `${(await procText(pid, 'comm')).trim()} (process ${pid}${unit === undefined ? '' : ` of ${unit}`})`;
     }
   }
   return 'another process';
