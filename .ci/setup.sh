@@ -73,9 +73,10 @@ typescript() {
   fi
   say 'tsc -b'
   mkdir -p dist
-  touch dist/.building
-  node_modules/.bin/tsc -b
-  mv dist/.building $stamp
+  local began
+  began=$(mktemp dist/.building.XXXXXX) # its date; another run may be building, too
+  node_modules/.bin/tsc -b || { rm -f "$began"; return 1; }
+  mv "$began" $stamp
 }
 
 packages

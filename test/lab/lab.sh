@@ -1,5 +1,5 @@
 #!/bin/bash
-# npm run lab -- SCENARIO... | --all | --fast | --list   [--repeat N] [--jobs N] [--keep]
+# npm run lab -- SCENARIO... | --all | --fast | --list | --mutants [NAME...]   [--repeat N] [--jobs N] [--keep]
 #
 # Runs scenarios (directories with a `check`) against the gateway with real clients, two at a time, each in a kernel or cell of
 # its own. Each leaves out/<scenario>/log, and on failure (or --keep) every host's logs and the captures. --all writes RESULTS.md.
@@ -24,6 +24,7 @@ while [ $# -gt 0 ]; do
     --fast) mapfile -t chosen < <(fast) ;;
     --repeat) repeat=${2:-}; shift ;;
     --jobs) jobs=${2:-}; shift ;;
+    --mutants) shift; exec bash "$LAB_DIR/mutants/run" "$@" ;;
     --keep) export LAB_KEEP=yes ;;
     -*) usage ;;
     *) [ -f "$LAB_DIR/$1/check" ] || { echo "lab: no scenario '$1' (npm run lab -- --list)" >&2; exit 2; }; chosen+=("$1") ;;
@@ -83,9 +84,24 @@ for out in "${outs[@]}"; do
 done
 echo "$passed $failed" > "$OUT/totals"
 
+# tally SCENARIO: over its rounds.
+tally() {
+  local out verdict time
+  runs=0 good=0 longest=0 checks=0 text=
+  for out in "${outs[@]}"; do
+    [[ ${out##*/} == "$1" || ${out##*/} =~ ^"$1"\.[0-9]+$ ]] || continue
+    runs=$((runs + 1))
+    read -r verdict time < "$out/result" || verdict=fail time=0
+    [ "$verdict" != pass ] || good=$((good + 1))
+    [ "$time" -le "$longest" ] || longest=$time
+    checks=$(cat "$out/checks" 2> /dev/null || echo 0)
+    # A failure is what the reader must see, whatever came after it.
+    if [ "$verdict" != pass ]; then text=$(cat "$out/failed" 2> /dev/null); elif [ "$good" = "$runs" ]; then text=$(notes "$out" ''); fi
+  done
+}
 # The table: one row per scenario, over its rounds.
 table() {
-  local scenario out rows runs good longest checks text
+  local scenario
   echo '# Lab results'
   echo
   echo "Written by \`npm run lab -- --all\`: one row per scenario, each run in a kernel of its own against real clients (strongSwan"
@@ -97,22 +113,18 @@ table() {
   echo '| scenario | result | longest run | checks | measured |'
   echo '|---|---|---|---|---|'
   for scenario in "${chosen[@]}"; do
-    runs=0 good=0 longest=0 checks=0 text=
-    for out in "${outs[@]}"; do
-      rows=${out##*/}
-      [ "${rows%.[0-9]*}" = "$scenario" ] || continue
-      runs=$((runs + 1))
-      read -r verdict time < "$out/result"
-      [ "$verdict" != pass ] || good=$((good + 1))
-      [ "$time" -le "$longest" ] || longest=$time
-      checks=$(cat "$out/checks" 2> /dev/null || echo 0)
-      text=$(if [ "$verdict" = pass ]; then notes "$out" ''; else cat "$out/failed"; fi)
-    done
+    tally "$scenario"
     echo "| $scenario | $([ "$good" = "$runs" ] && echo pass || echo FAIL) $good/$runs | $longest s | $checks | $text |"
   done
 }
 version() { dpkg-query -W -f '${Version}' "$1" 2> /dev/null | sed 's/^[0-9]*://; s/-[^-]*$//'; }
 if [ -n "$all" ] && [ "${LAB_GATEWAY:-lockstep}" = lockstep ]; then table > "$LAB_DIR/RESULTS.md"; fi
 
+if [ "$repeat" -gt 1 ]; then
+  for scenario in "${chosen[@]}"; do
+    tally "$scenario"
+    printf '%-22s %d/%d, longest %d s\n' "$scenario" "$good" "$runs" "$longest"
+  done
+fi
 echo "lab: $(( ${#outs[@]} - failed )) of ${#outs[@]} scenario runs passed, $passed checks, $took s"
 [ "$failed" = 0 ]

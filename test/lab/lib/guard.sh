@@ -41,3 +41,15 @@ pgrep_in() {
 # said_count EVENT: how often the gateway has logged it.
 said_count() { grep -c "\"event\":\"$1\"" "$RUN/gw/log.json"; }
 said_more() { [ "$(said_count "$1")" -gt "$2" ]; }
+# hold_daemon, let_daemon: the daemon's main thread stands still meanwhile, as under extreme load; its packet thread sends on.
+hold_daemon() {
+  mkfifo "$RUN/gw/hold"
+  /usr/bin/python3 "$LAB_DIR/lib/hold.py" "$GATEWAY" < "$RUN/gw/hold" > "$RUN/gw/held" 2>&1 &
+  exec 8> "$RUN/gw/hold"
+  wait_for 20 grep -q held "$RUN/gw/held" || fail "the daemon cannot be held: $(cat "$RUN/gw/held")"
+}
+let_daemon() {
+  exec 8>&-
+  rm -f "$RUN/gw/hold"
+}
+no_shunt() { ! ip -n gw xfrm policy | grep -q 'action block'; }

@@ -6,7 +6,20 @@ BEGAN=$(seconds)
 elapsed() { awk -v a="$BEGAN" -v b="$(seconds)" 'BEGIN { printf "%.1f", b - a }'; }
 
 # step NAME TEXT: what comes next, in a word and in a sentence.
-step() { STEP=$1; printf '[%5ss] %-11s %s\n' "$(elapsed)" "$1" "$2"; }
+step() { step_took; STEP=$1; printf '[%5ss] %-11s %s\n' "$(elapsed)" "$1" "$2"; }
+# step_took: notes how long the step now over was; times: where the time went, in one line.
+TIMES=() STEP_BEGAN=0
+step_took() {
+  local now
+  now=$(elapsed)
+  TIMES+=("$(awk -v a="$STEP_BEGAN" -v b="$now" 'BEGIN { printf "%.0f", b - a }') $STEP")
+  STEP_BEGAN=$now
+}
+times() {
+  step_took
+  printf '[%5ss] %-11s %s\n' "$(elapsed)" times "$(printf '%s\n' "${TIMES[@]}" | awk '{ t[$2] += $1 } END { for (s in t) if (t[s] > 1) print t[s], s }' |
+    sort -rn | awk '{ printf "%s%s %s s", sep, $2, $1; sep = ", " }')"
+}
 passed() { CHECKS=$((CHECKS + 1)); printf '[%5ss] %-11s   ok %s\n' "$(elapsed)" '' "$1"; }
 failed() {
   FAILED="$STEP: $1"

@@ -6,7 +6,7 @@ LAB_DIR=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 REPO=$(cd "$LAB_DIR/../.." && pwd)
 SCENARIO=$1
 RUN=/run/lab
-for part in report poll topology wire client gateway-"${LAB_GATEWAY:-lockstep}" transfer lifecycle guard attack; do
+for part in report poll topology wire client gateway-"${LAB_GATEWAY:-lockstep}" transfer lifecycle guard attack load order; do
   # shellcheck source=/dev/null
   . "$LAB_DIR/lib/$part.sh"
 done
@@ -22,6 +22,7 @@ finish() {
     on gw iptables-legacy-save > "$RUN/gw/firewall.txt" 2>&1
     (cd "$RUN" && find . -type f -size -40M ! -name 'secret*' -exec cp --parents {} "$LAB_OUT/logs/" \;) 2>/dev/null
   fi
+  times
   echo "$CHECKS" > "$LAB_OUT/checks"
   exit "$status"
 }

@@ -1,0 +1,95 @@
+# Load on one session while its SAs are renewed: bulk TCP, 100 pings/s, and what each end's IPsec made of the packets.
+# shellcheck shell=bash disable=SC2034
+
+# The pings have a length of their own: of 406 octets, they are datagrams of 467 to 482 octets to UDP 1701, whatever L2TP and PPP
+# leave out, and all these become ESP-in-UDP packets of 528 octets (AES-CBC, HMAC-SHA1-96).
+PING=406 PLAIN=467:482 OUTER=528
+# hop HOST CHAIN NAME RULE...: counts packets of the pings, or (esp, plain) all; counts: all of them, "NAME N" in lines.
+hop() { on "$1" iptables-legacy -t mangle -A "$2" "${@:4}" -m comment --comment "$3" || fail "$1: cannot count"; }
+counts() { local h; for h in c1 gw corp; do on $h iptables-legacy -t mangle -nvxL | sed -n 's#^ *\([0-9]*\) .*/\* \(.*\) \*/.*#\2 \1#p'; done; }
+# A ping's way: through the client's PPP and L2TP, into ESP, over the wan, out of ESP, through the gateway to corp, and back. The kernel
+# shows a packet of an SA in transport mode to its chains on both sides of ESP. ESP is what begins with an SPI, not with IKE's zeros.
+count_hops() {
+  local esp=(-p udp -m multiport --ports 4500 -m u32 --u32 '0>>22&0x3C@8=1:0xFFFFFFFF') big=(-m length --length $OUTER) l2tp=(-p udp --dport 1701) size=(-m length --length $PLAIN) h
+  hop c1 OUTPUT asked -o ppp0 -p icmp --icmp-type 8
+  hop corp INPUT corp -p icmp --icmp-type 8
+  hop c1 INPUT answered -i ppp0 -p icmp --icmp-type 0
+  for h in c1 gw; do
+    hop $h OUTPUT $h-out "${l2tp[@]}" "${size[@]}"
+    hop $h OUTPUT $h-out-esp "${esp[@]}" "${big[@]}"
+    hop $h PREROUTING $h-in-esp "${esp[@]}" "${big[@]}"
+    hop $h PREROUTING $h-in "${l2tp[@]}" "${size[@]}"
+    hop $h PREROUTING $h-esp "${esp[@]}"
+    hop $h PREROUTING $h-plain "${l2tp[@]}"
+  done
+}
+# since_load NAME: how many of it came since the load began.
+since_load() { awk -v n="$1" '$1 == n { print $2 - was; exit } ' was="$(awk -v n="$1" '$1 == n { print $2 }' <<< "$COUNTS")" <<< "$NOW"; }
+# missing FROM TO: those that were counted at FROM and not at TO.
+missing() { echo $(($(since_load "$1") - $(since_load "$2"))); }
+# xfrm HOST: the counters of loss that are not 0.
+xfrm() { on "$1" awk '$2 > 0 { print $1 "=" $2 }' /proc/net/xfrm_stat | sort; }
+acquire_errors() { on "$1" awk '$1 == "XfrmAcquireError" { print $2 }' /proc/net/xfrm_stat; }
+# resets: TCP connections that ended by a reset. (A late segment of one that has ended is answered with a reset, too, and harms nobody.)
+resets() { local h; for h in c1 corp; do on "$h" nstat -asz TcpEstabResets | awk '/^Tcp/ { print $2 }'; done | awk '{ s += $1 } END { print s }'; }
+# overflow: packets that queues outside IPsec had no room for: the TUN device's, while the packet thread had no time, and sockets'.
+overflow() {
+  echo $(($(ip -n gw -s -j link show lockstep0 | jq '.[0].stats64.tx.dropped') + $(on gw nstat -asz UdpRcvbufErrors | awk '/^Udp/ { print $2 }') +
+    $(on c1 nstat -asz UdpRcvbufErrors | awk '/^Udp/ { print $2 }')))
+}
+due() { [ "$SECONDS" -ge "$1" ]; }
+
+# load SECONDS: TCP both ways, 8 Mbit/s each, below what the machine can do, and 100 pings/s.
+load() {
+  COUNTS=$(counts; echo "gw-errors $(acquire_errors gw)"; echo "c1-errors $(acquire_errors c1)")
+  OVERFLOW=$(overflow) RESETS=$(resets)
+  flows c1 7 "$1" 1000
+  on c1 busybox ping -i 0.01 -s $PING -c $(($1 * 100)) "$CORP" > "$RUN/c1/ping" 2>&1 &
+  PING_JOB=$!
+}
+# loaded: waits for its end. LOST are those of the SENT pings whose answer did not come back to the client's kernel (ping's own buffer is
+# small, and a starved guest lets it run over); LOST_ESP of these went missing in ESP at either end, LOST_INSIDE in the gateway or behind
+# it. ERRORS is the rise of XfrmAcquireError at both ends.
+loaded() {
+  local h
+  wait "$PING_JOB"
+  flows_whole c1 30
+  NOW=$(counts; echo "gw-errors $(acquire_errors gw)"; echo "c1-errors $(acquire_errors c1)")
+  SENT=$(since_load asked) LOST=$(missing asked answered) ERRORS=0
+  for h in gw c1; do
+    check "$h: pings were counted" test "$(since_load $h-in-esp)" -ge $((SENT * 9 / 10))
+    same "$h: packets that ESP took and did not give, and XfrmAcquireError" "$(missing $h-esp $h-plain)" "$(since_load $h-errors)"
+    ERRORS=$((ERRORS + $(since_load $h-errors)))
+  done
+  LOST_ESP=$(($(missing c1-out c1-out-esp) + $(missing gw-in-esp gw-in) + $(missing gw-out gw-out-esp) + $(missing c1-in-esp c1-in)))
+  LOST_INSIDE=$(($(missing gw-in corp) + $(missing corp gw-out)))
+  show "pings of $SENT lost: $LOST; in ESP $LOST_ESP, in the gateway and behind it $LOST_INSIDE"
+  same 'pings lost in the gateway' "$LOST_INSIDE" 0
+  same 'gw, c1: packets lost in other ways by xfrm' "$({ xfrm gw; xfrm c1; } | grep -v XfrmAcquireError | tr '\n' ' ')" ''
+  same 'packets that found a queue full (this machine is too slow)' "$(($(overflow) - OVERFLOW))" 0
+  same 'TCP connections reset' "$(($(resets) - RESETS))" 0
+}
+# in_turn SECONDS COMMAND...: one of the commands every 2 s, in turn, as long as the load runs.
+in_turn() {
+  local began=$SECONDS turn=0 seconds=$1
+  shift
+  while [ $((SECONDS - began)) -lt $((seconds - 3)) ]; do
+    eval "${@:turn % $# + 1:1}" >> "$RUN/c1/rekey.log" 2>&1
+    turn=$((turn + 1))
+    wait_for 10 due $((began + turn * 2))
+  done
+}
+# ike_events TYPE [CONDITION]: how many since the cut.
+ike_events() { log_tail | jq -n "[inputs | select(.event == \"ike.event\" and .type == \"$1\" and (${2:-true}))] | length"; }
+session_row() { lockstep sessions --json | jq -c '.[] | [.tunnelId, .sessionId, .child.mark, .user, .address]'; }
+# load_quiet: the measure itself loses nothing.
+load_quiet() {
+  count_hops
+  # The guest has one processor, shared with others: its naps must not become losses.
+  ip -n gw link set lockstep0 txqueuelen 10000
+  load 10
+  loaded
+  same "pings lost of $SENT" "$LOST" 0
+}
+# load_end: the gateway must find nothing but its own rules when it stops.
+load_end() { on gw iptables-legacy -t mangle -F; }
