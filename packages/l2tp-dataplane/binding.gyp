@@ -6,6 +6,7 @@
         "src/addon.cc",
         "src/address.cc",
         "src/calls.cc",
+        "src/coalesce.cc",
         "src/forward.cc",
         "src/icmp.cc",
         "src/parse.cc",

@@ -66,8 +66,11 @@ export class Inside {
   }
 }
 
-/** One read brings a train of TCP segments, which the packet thread cuts: a system call per packet is what limits it. */
-const LARGE = { vnetHeader: true, offloads: ['csum', 'tso4', 'tso6', 'tso-ecn'] } as const;
+/**
+ * One read or write carries a train of TCP segments or datagrams, which the packet thread cuts or has merged: a system call
+ * per packet is what limits it. A kernel without USO (before 6.2) gets along without.
+ */
+const LARGE = { vnetHeader: true, offloads: ['csum', 'tso4', 'tso6', 'tso-ecn', 'uso4', 'uso6'] } as const;
 
 const routesOf = (options: InsideOptions): string[] => {
   const covered = new Set(prefixes(options.ranges.map(showRange)));

@@ -19,22 +19,33 @@ inline void put32(uint8_t* p, uint32_t v) {
   put16(p + 2, v & 0xffff);
 }
 
-// One's complement sum of big-endian words, not yet folded; an odd last octet is padded with zero (RFC 1071 §1).
-// Only the last part of a sum made of several parts may have an odd length.
-inline uint64_t sum(const uint8_t* p, size_t n, uint64_t s = 0) {
-  for (; n >= 4; p += 4, n -= 4) s += get32(p);
-  if (n >= 2) {
-    s += get16(p);
-    p += 2;
-    n -= 2;
-  }
-  if (n > 0) s += static_cast<uint64_t>(p[0]) << 8;
-  return s;
-}
-
 inline uint16_t fold(uint64_t s) {
   while (s >> 16) s = (s & 0xffff) + (s >> 16);
   return static_cast<uint16_t>(s);
+}
+
+// One's complement sum of big-endian words, not yet folded; an odd last octet is padded with zero (RFC 1071 §1).
+// Only the last part of a sum made of several parts may have an odd length. The words are added in the machine's order, two
+// lanes of 32 bits that cannot overflow, and the folded sum is turned around at the end (RFC 1071 §2 (B)).
+inline uint64_t sum(const uint8_t* p, size_t n, uint64_t s = 0) {
+  uint64_t low = 0, high = 0;
+  for (; n >= 32; p += 32, n -= 32) {
+    uint64_t w[4];
+    std::memcpy(w, p, 32);
+    low += (w[0] & 0xffffffff) + (w[1] & 0xffffffff) + (w[2] & 0xffffffff) + (w[3] & 0xffffffff);
+    high += (w[0] >> 32) + (w[1] >> 32) + (w[2] >> 32) + (w[3] >> 32);
+  }
+  for (; n >= 4; p += 4, n -= 4) {
+    uint32_t w;
+    std::memcpy(&w, p, 4);
+    low += w;
+  }
+  uint8_t rest[4] = {};
+  if (n > 0) std::memcpy(rest, p, n);
+  uint32_t last;
+  std::memcpy(&last, rest, 4);
+  const uint16_t folded = fold(low + high + last);
+  return s + static_cast<uint16_t>(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap16(folded) : folded);
 }
 
 inline uint16_t checksum(uint64_t s) { return static_cast<uint16_t>(~fold(s)); }

@@ -41,7 +41,7 @@ struct SessionCounters {
   Counter packets_in, octets_in, packets_out, octets_out, last_traffic;
   std::array<Counter, static_cast<size_t>(SessionDrop::count)> drops;
 
-  void drop(SessionDrop why) { drops[static_cast<size_t>(why)].add(); }
+  void drop(SessionDrop why, uint64_t n = 1) { drops[static_cast<size_t>(why)].add(n); }
 };
 
 // Written by the JS thread too (a full command queue), so added to atomically.

@@ -119,10 +119,23 @@ void Forwarder::ip_from_peer(Session& s, Family family, uint8_t* p, size_t n, ui
   if (!routes.may_use(ip.source, &s)) return s.drop(SessionDrop::spoof);
   if (is_multicast(ip.destination)) return s.drop(SessionDrop::multicast);
   if (s.clamp_mss) clamp_mss(p, ip, mss_for(s, family));
-  if (!sink_.to_tun(p, ip.length)) return s.drop(SessionDrop::tun);
-  s.counters->packets_in.add();
-  s.counters->octets_in.add(ip.length);
-  s.counters->last_traffic.set(now);
+  now_ = now;
+  if (coalesces) return coalescer.add(s, p, ip);
+  const iovec part{p, ip.length};
+  merged({s, VnetHeader{}, &part, 1, 1, ip.length});
+}
+
+void Forwarder::flush_inside(uint64_t now) {
+  now_ = now;
+  coalescer.flush();
+}
+
+void Forwarder::merged(const Merged& m) {
+  SessionCounters& c = *m.session.counters;
+  if (!sink_.to_tun(m.vnet, m.parts, m.count)) return c.drop(SessionDrop::tun, m.packets);
+  c.packets_in.add(m.packets);
+  c.octets_in.add(m.octets);
+  c.last_traffic.set(now_);
 }
 
 // DHCP, DHCPv6 and router solicitations are JS's to answer; a client that has no address yet may ask from the
@@ -183,8 +196,8 @@ void Forwarder::gso_to_peer(Session& s, const VnetHeader& vnet, uint8_t* p, cons
 void Forwarder::too_big(Session& s, uint8_t* p, const IpHeader& ip, uint64_t now) {
   s.drop(SessionDrop::too_big);
   if (!may_answer_with_error(p, ip) || !s.errors.take(now) || !errors_.take(now)) return;
-  const size_t n = too_big_error(p, ip, s.mtu, error_ + kHeadroom);
-  if (!sink_.to_tun(error_ + kHeadroom, n)) s.drop(SessionDrop::tun);
+  const iovec part{error_, too_big_error(p, ip, s.mtu, error_)};
+  if (!sink_.to_tun(VnetHeader{}, &part, 1)) s.drop(SessionDrop::tun);
 }
 
 void Forwarder::piece(const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length) {

@@ -1,6 +1,7 @@
 // Every decision about a packet, without I/O: a datagram or a TUN packet in, calls on a Sink out.
 // RFC 2661 §3.1, §5.3; RFC 3193 §3.3; RFC 1812 §5.3 for the way back.
 #pragma once
+#include "coalesce.h"
 #include "icmp.h"
 #include "parse.h"
 #include "routes.h"
@@ -9,7 +10,6 @@
 
 namespace dp {
 
-constexpr size_t kHeadroom = 16;          // writable octets in front of every datagram, for the TUN's header
 constexpr size_t kMaxDataHeader = 8 + 4;  // L2TP with Length, ff03, protocol
 constexpr uint64_t kViolationInterval = 10'000;  // ms
 
@@ -32,8 +32,8 @@ struct Outgoing {
 
 class Sink {
  public:
-  // False: the device refused it. kVnetHeader octets in front of the packet may be overwritten.
-  virtual bool to_tun(uint8_t* packet, size_t n) = 0;
+  // One packet in parts that die with the call. False: the device refused it.
+  virtual bool to_tun(const VnetHeader& vnet, const iovec* parts, size_t count) = 0;
   // The sink counts what became of it.
   virtual void to_peer(const Outgoing& out) = 0;
   // Everything handed to to_peer is past sendmsg.
@@ -48,19 +48,23 @@ class Sink {
   ~Sink() = default;
 };
 
-class Forwarder final : private Pieces {
+class Forwarder final : private Pieces, private Coalescer::Out {
  public:
   Forwarder(Sink& sink, GlobalCounters& counters) : sink_(sink), counters_(counters) {}
 
   SessionTable sessions;
   Routes routes;
   MarkSet marks;
+  Coalescer coalescer{*this};
+  bool coalesces = false;  // the TUN device has a vnet header
 
   void replace_prefixes(Session& s, std::vector<Prefix> prefixes);
   bool remove_session(Ids ids);
 
-  // A UDP payload as received by a listener; `now` in ms of a monotonic clock.
+  // A UDP payload as received by a listener; `now` in ms of a monotonic clock. When it coalesces, the datagram stays where
+  // it is until flush_inside().
   void datagram(const ListenerPolicy& listener, const Path& from, uint8_t* p, size_t n, uint64_t now);
+  void flush_inside(uint64_t now);
   // A packet read from the TUN device; `vnet` null when it has no virtio_net_hdr.
   void from_tun(const VnetHeader* vnet, uint8_t* p, size_t n, uint64_t now);
   // A PPP frame from JS, starting at the two-octet protocol field.
@@ -68,6 +72,7 @@ class Forwarder final : private Pieces {
 
  private:
   void violation(Session& s, const Path& from, uint64_t now);
+  void merged(const Merged& packet) override;
   void ip_from_peer(Session& s, Family family, uint8_t* p, size_t n, uint64_t now);
   bool punted(Session& s, const uint8_t* p, const IpHeader& ip, uint64_t now);
   void gso_to_peer(Session& s, const VnetHeader& vnet, uint8_t* p, const IpHeader& ip, uint64_t now);
@@ -80,7 +85,8 @@ class Forwarder final : private Pieces {
   Session* cut_for_ = nullptr;
   bool cut_again_ = false;
   Limit errors_{1000, 200};
-  uint8_t error_[kHeadroom + kMaxIcmpError];
+  uint64_t now_ = 0;  // of the packets in the coalescer
+  uint8_t error_[kMaxIcmpError];
   uint8_t whole_[65536];
 };
 

@@ -7,10 +7,13 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace dp {
 
 namespace {
 
+constexpr int kUdpGro = 104;  // Linux 5.0
 constexpr int kSoRcvmark = 75;  // Linux 5.19; older headers lack it
 constexpr int kSendBuffer = 1 << 20;
 
@@ -80,6 +83,9 @@ Failure Socket::open(const ListenSpec& wanted) {
   if (spec.policy.raw) {
     const std::string& name = spec.interface;
     if (Failure f = set(SOL_SOCKET, SO_BINDTODEVICE, name.c_str(), name.size() + 1, "setsockopt(SO_BINDTODEVICE)")) return f;
+    // Not with IPsec: GRO compares addresses and ports, not the SA. Datagrams of two clients behind one NAT, from the same
+    // address and port, would arrive as one under the mark of the first. Without it (an old kernel) there is just none.
+    setsockopt(fd_, IPPROTO_UDP, kUdpGro, &one, sizeof one);
   } else {
     if (Failure f = set(SOL_SOCKET, kSoRcvmark, &one, sizeof one, "setsockopt(SO_RCVMARK)")) return f;
     if (Failure f = require_esp()) return f;
@@ -117,7 +123,7 @@ bool Socket::serves(const Path& path) const {
 Receiver::Receiver() : buffers_(new uint8_t[kBatch * kStride]) {
   std::memset(messages_, 0, sizeof messages_);
   for (size_t i = 0; i < kBatch; i++) {
-    iov_[i] = {data(i), 65536};
+    iov_[i] = {data(i), kStride};
     messages_[i].msg_hdr.msg_iov = &iov_[i];
     messages_[i].msg_hdr.msg_iovlen = 1;
     messages_[i].msg_hdr.msg_name = &names_[i];
@@ -138,10 +144,13 @@ size_t Receiver::receive(const Socket& socket) {
 bool Receiver::path(size_t i, Path& out) {
   msghdr& m = messages_[i].msg_hdr;
   bool addressed = false;
+  int segment = 0;
   out = Path{};
   for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
     if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_MARK) {
       std::memcpy(&out.mark, CMSG_DATA(c), sizeof out.mark);
+    } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == kUdpGro) {
+      std::memcpy(&segment, CMSG_DATA(c), sizeof segment);
     } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
       in_pktinfo info;
       std::memcpy(&info, CMSG_DATA(c), sizeof info);
@@ -154,6 +163,7 @@ bool Receiver::path(size_t i, Path& out) {
       addressed = true;
     }
   }
+  segment_size_[i] = segment > 0 ? static_cast<size_t>(segment) : std::max<size_t>(length(i), 1);
   if (names_[i].sin6_family == AF_INET6) {
     out.remote = Address::v6(names_[i].sin6_addr.s6_addr);
     out.port = ntohs(names_[i].sin6_port);

@@ -54,17 +54,20 @@ class Receiver {
   Receiver();
   // Datagrams received, 0 when none is waiting.
   size_t receive(const Socket& socket);
-  uint8_t* data(size_t i) { return &buffers_[i * kStride + kHeadroom]; }
+  uint8_t* data(size_t i) { return &buffers_[i * kStride]; }
   size_t length(size_t i) const { return messages_[i].msg_len; }
+  // Of the datagrams in it, the last one's may be less: UDP_GRO. At least 1. After path().
+  size_t segment_size(size_t i) const { return segment_size_[i]; }
   // False: without a destination address or truncated.
   bool path(size_t i, Path& out);
 
  private:
-  static constexpr size_t kStride = 65536 + 128;
+  static constexpr size_t kStride = 65536;
   std::unique_ptr<uint8_t[]> buffers_;
   mmsghdr messages_[kBatch];
   iovec iov_[kBatch];
   sockaddr_in6 names_[kBatch];
+  size_t segment_size_[kBatch];
   alignas(cmsghdr) uint8_t control_[kBatch][128];
 };
 

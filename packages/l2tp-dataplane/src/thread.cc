@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 namespace dp {
 
@@ -100,8 +103,13 @@ void PacketThread::socket_ready(Socket& socket) {
     Path from;
     if (!receiver_.path(i, from)) continue;
     if (socket.spec.policy.raw) from.mark = 0;
-    forwarder_.datagram(socket.spec.policy, from, receiver_.data(i), receiver_.length(i), now);
+    // A super-datagram holds datagrams of one sender, all but the last of the same size.
+    const size_t length = receiver_.length(i), size = receiver_.segment_size(i);
+    for (size_t at = 0; at == 0 || at < length; at += size) {
+      forwarder_.datagram(socket.spec.policy, from, receiver_.data(i) + at, std::min(size, length - at), now);
+    }
   }
+  forwarder_.flush_inside(now);
 }
 
 void PacketThread::tun_ready(int fd) {
@@ -205,14 +213,46 @@ void PacketThread::finish(Sender& sender) {
   sender.clear();
 }
 
-bool PacketThread::to_tun(uint8_t* packet, size_t n) {
+bool PacketThread::to_tun(const VnetHeader& vnet, const iovec* parts, size_t count) {
   if (tuns_.empty()) return false;
-  if (options_.vnet_header) {
-    packet -= kVnetHeader;
-    n += kVnetHeader;
-    std::memset(packet, 0, kVnetHeader);
+  if (write_tun(vnet, parts, count)) return true;
+  if (vnet.gso_type == 0 || errno != EINVAL) return false;
+  // Linux before 6.2 has no USO; what else a device may refuse is not guessed at.
+  if (vnet.gso_type == kGsoUdp) forwarder_.coalescer.udp = false;
+  return write_segments(vnet, parts, count);
+}
+
+bool PacketThread::write_tun(const VnetHeader& vnet, const iovec* parts, size_t count) {
+  iovec all[1 + kMaxMerged];
+  const size_t first = options_.vnet_header ? 1 : 0;
+  if (first != 0) all[0] = {const_cast<VnetHeader*>(&vnet), kVnetHeader};
+  std::memcpy(all + first, parts, count * sizeof *parts);
+  size_t n = 0;
+  for (size_t i = 0; i < first + count; i++) n += all[i].iov_len;
+  return writev(tuns_[0], all, static_cast<int>(first + count)) == static_cast<ssize_t>(n);
+}
+
+bool PacketThread::write_segments(const VnetHeader& vnet, const iovec* parts, size_t count) {
+  struct Each final : Pieces {
+    PacketThread& thread;
+    bool ok = true;
+    explicit Each(PacketThread& t) : thread(t) {}
+    void piece(const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length) override {
+      const iovec both[] = {{const_cast<uint8_t*>(head), head_length}, {const_cast<uint8_t*>(body), body_length}};
+      ok = thread.write_tun(VnetHeader{}, both, 2) && ok;
+    }
+  } each(*this);
+  if (whole_ == nullptr) whole_.reset(new uint8_t[65536]);
+  size_t n = 0;
+  for (size_t i = 0; i < count; i++) {
+    std::memcpy(&whole_[n], parts[i].iov_base, parts[i].iov_len);
+    n += parts[i].iov_len;
   }
-  return write(tuns_[0], packet, n) == static_cast<ssize_t>(n);
+  IpHeader ip;
+  const size_t head = parse_ip(whole_.get(), n, ip) ? segment_head(vnet, whole_.get(), ip) : 0;
+  if (head == 0) return false;
+  segment(vnet, whole_.get(), ip, head, vnet.gso_size, each);
+  return each.ok;
 }
 
 bool PacketThread::control(const Path& from, bool confirmed, const uint8_t* p, size_t n) {

@@ -98,7 +98,10 @@ class PacketThread final : private Sink {
   // Control waits for room in the send buffer, data does not.
   void finish(Sender& sender);
 
-  bool to_tun(uint8_t* packet, size_t n) override;
+  bool to_tun(const VnetHeader& vnet, const iovec* parts, size_t count) override;
+  bool write_tun(const VnetHeader& vnet, const iovec* parts, size_t count);
+  // A merged packet that the device refused as such, in its segments.
+  bool write_segments(const VnetHeader& vnet, const iovec* parts, size_t count);
   void to_peer(const Outgoing& out) override;
   void flush() override { finish(data_); }
   bool control(const Path& from, bool confirmed, const uint8_t* p, size_t n) override;
@@ -134,6 +137,7 @@ class PacketThread final : private Sink {
   Receiver receiver_;
   Sender data_, control_;
   std::unique_ptr<uint8_t[]> tun_buffers_;
+  std::unique_ptr<uint8_t[]> whole_;  // write_segments()
   std::thread thread_;
 };
 

@@ -12,9 +12,10 @@ const run = promisify(execFile);
 const home = fileURLToPath(new URL('../../../../packages/l2tp-dataplane/', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'l2tp-dataplane-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-t.setTimeout(240_000);
+t.setTimeout(900_000);
 
-const PACKET_CODE = ['address', 'forward', 'icmp', 'parse', 'routes', 'segment', 'table', 'upcalls'];
+const PACKET_CODE = ['address', 'coalesce', 'forward', 'icmp', 'parse', 'routes', 'segment', 'table', 'upcalls'];
+const FUZZ = ['fuzz/packets', 'fuzz/coalesce', 'fuzz/segment'];
 const THREAD = ['socket', 'thread', 'calls'];
 const WARNINGS = ['-std=gnu++17', '-Wall', '-Wextra', '-Werror', '-O0', '-g1', '-fno-exceptions', '-pthread'];
 const ROUNDS = 300_000;
@@ -27,7 +28,7 @@ async function build(
   ...options: readonly string[]
 ): Promise<string> {
   const out = join(directory, name);
-  const files = [...tests.map((f) => `test/native/${f}.cc`), ...sources.map((f) => `src/${f}.cc`)];
+  const files = [...tests.map((f) => `${f}.cc`), ...sources.map((f) => `src/${f}.cc`)];
   await run(
     'g++',
     [...WARNINGS, `-fsanitize=${sanitizers}`, '-fno-sanitize-recover=all', ...options, '-o', out, ...files],
@@ -39,10 +40,15 @@ async function build(
 }
 
 // Side by side: compiling is most of the time.
-const unit = build('unit', 'address,undefined', ['unit', 'fuzz', 'drive'], PACKET_CODE);
-const stress = build('stress', 'thread', ['stress'], [...PACKET_CODE, ...THREAD]);
+const unit = build(
+  'unit',
+  'address,undefined',
+  ['test/native/unit', 'test/native/merge', 'test/native/drive', ...FUZZ],
+  PACKET_CODE,
+);
+const stress = build('stress', 'thread', ['test/native/stress'], [...PACKET_CODE, ...THREAD]);
 const WRAPPED = '-Wl,--wrap=write,--wrap=epoll_wait';
-const wake = build('wake', 'address,undefined', ['wake'], [...PACKET_CODE, ...THREAD], WRAPPED);
+const wake = build('wake', 'address,undefined', ['test/native/wake'], [...PACKET_CODE, ...THREAD], WRAPPED);
 
 t.test('packet code: units, then mutations of test/native/seeds.txt', async (t) => {
   const { stdout } = await run(await unit, ['test/native/seeds.txt', String(ROUNDS)], { cwd: home });
@@ -55,11 +61,11 @@ t.test('packet thread: floods, changes and ends without a data race', async (t) 
   // GCC 12's runtime cannot map its shadow under much address randomisation.
   const still = spawnSync('setarch', ['-R', 'true']).status === 0 ? ['setarch', '-R'] : [];
   const namespace = process.getuid?.() === 0 ? ['-n'] : ['-rn'];
-  const { stdout } = await run('unshare', [...namespace, ...still, await stress], { timeout: 120_000 });
+  const { stdout } = await run('unshare', [...namespace, ...still, await stress], { timeout: 600_000 });
   t.match(stdout, /^ok \d+ upcalls$/m);
 });
 
 t.test('packet thread: sleeps after a wakeup that came too late', async (t) => {
-  const { stdout } = await run(await wake, [], { timeout: 60_000 });
+  const { stdout } = await run(await wake, [], { timeout: 600_000 });
   t.match(stdout, /^ok asleep after \d+ turns$/m);
 });

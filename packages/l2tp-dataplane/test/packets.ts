@@ -69,29 +69,28 @@ export const udp = (sport: number, dport: number, data: readonly number[] = []):
   ...data,
 ];
 
+/** UDP with a right checksum for these addresses. */
+export function sealed(from: string, to: string, datagram: readonly number[]): number[] {
+  const d = [...datagram];
+  d.splice(6, 2, ...u16(checksum([...ip(from), ...ip(to), 0, 17, ...u16(d.length), ...d]) || 0xffff));
+  return d;
+}
+
 /** A TCP segment with a right checksum for these addresses. */
-export function tcp(from: string, to: string, flags: number, options: readonly number[]): number[] {
+export function tcp(
+  from: string,
+  to: string,
+  flags: number,
+  options: readonly number[],
+  sequence = 1,
+  data: readonly number[] = [],
+): number[] {
   const t = [
-    ...u16(40000),
-    ...u16(80),
-    0,
-    0,
-    0,
-    1,
-    0,
-    0,
-    0,
-    0,
-    ((20 + options.length) / 4) << 4,
-    flags,
-    0xff,
-    0xff,
-    0,
-    0,
-    0,
-    0,
+    ...[...u16(40000), ...u16(80), ...u16(sequence >>> 16), ...u16(sequence & 0xffff), 0, 0, 0, 0],
+    ...[((20 + options.length) / 4) << 4, flags, 0xff, 0xff, 0, 0, 0, 0],
+    ...options,
+    ...data,
   ];
-  t.push(...options);
   t.splice(16, 2, ...u16(checksum([...ip(from), ...ip(to), 0, 6, ...u16(t.length), ...t])));
   return t;
 }

@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { DataplaneClosed, openDataplane, type Upcall } from 'l2tp-dataplane';
 import t from 'tap';
 import { A, A6, B, Bench, contract, LOCAL, LOCAL6, type Rig, STRANGER } from './contract.js';
-import { headerChecksum, hex, ipv4, l2tp, ppp, toHex, transportChecksum, udp, ZLB } from './packets.js';
+import { headerChecksum, hex, ipv4, l2tp, ppp, sealed, tcp, toHex, transportChecksum, udp, ZLB } from './packets.js';
 
 const TUN = 9;
 /** [the data plane's end, ours] */
@@ -136,6 +136,41 @@ t.test('a real TUN device with vnet header: the kernel takes and gives packets w
   await b.until('the drop', () => b.drops()['too-big'] === 1n);
   const mtu = () => /mtu (\d+)/.exec(execFileSync('ip', ['route', 'get', '10.9.0.2'], { encoding: 'utf8' }))?.[1];
   await b.until('the path MTU', () => mtu() === '1400');
+});
+
+t.test('a real TUN device takes what was merged', async (t) => {
+  const b = new Bench(rigOver(TUN, undefined, true)).listen();
+  t.teardown(() => b.dataplane.close());
+  arrived = [];
+  const client = '10.9.0.2';
+  const [h, n] = ['10.9.0.1', 20];
+  b.session({ open: true, mtu: 1400, prefixes: [`${client}/32`] });
+  const host = createSocket('udp4');
+  t.teardown(() => host.close());
+  const heard: string[] = [];
+  host.on('message', (data) => heard.push(data.toString()));
+  host.bind(7000, h);
+  await once(host, 'listening');
+  // Numbered datagrams of one size, then segments of a connection that the host knows nothing of: what it accepts, merged or
+  // not, it answers with a reset (RFC 9293 §3.10.7.1).
+  const text = (i: number) => `datagram ${String(i).padStart(4, '0')}`;
+  const sized = (i: number) => sealed(client, h, udp(7001, 7000, [...Buffer.from(text(i))]));
+  b.data(...Array.from({ length: n }, (_, i) => ppp(0x0021, ipv4({ from: client, to: h, payload: sized(i), id: i }))));
+  await b.until('the datagrams', () => heard.length === n);
+  t.strictSame(
+    heard,
+    Array.from({ length: n }, (_, i) => text(i)),
+  );
+
+  const segment = (i: number) => tcp(client, h, 0x10, [], 1000 * i, new Array<number>(1000).fill(i));
+  b.data(
+    ...Array.from({ length: n }, (_, i) =>
+      ppp(0x0021, ipv4({ from: client, to: h, protocol: 6, payload: segment(i), id: i })),
+    ),
+  );
+  await b.until('a reset', () => b.sent.some((s) => s.data[21] === 6 && (s.data[45]! & 4) !== 0));
+  await b.handled();
+  t.match(b.dataplane.sessionCounters(1, 2), { packetsIn: BigInt(2 * n), drops: {} });
 });
 
 t.test('a stand-in for the device that goes away is fatal, once', async (t) => {

@@ -66,5 +66,9 @@ inline void cases(std::initializer_list<std::pair<const char*, void (*)()>> all)
   }
 }
 
+// merge.cc
+void merge_cases();
+
 // drive.cc
-void drive(const char* path, long rounds);
+using FuzzTarget = void (*)(const uint8_t* input, size_t size);
+void drive(FuzzTarget target, const char* path, long rounds);

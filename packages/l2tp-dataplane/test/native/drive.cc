@@ -1,11 +1,9 @@
-// drive(seeds, rounds): mutates the seeds (hex, one per line) ROUNDS times, the same way each run, and keeps mutants as new
+// drive(target, seeds, rounds): mutates the seeds (hex, one per line) ROUNDS times, the same way each run, and keeps mutants as new
 // seeds now and then: a poor man's libFuzzer, for compilers without it.
 #include <algorithm>
 #include <fstream>
 
 #include "check.h"
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* input, size_t size);
 
 namespace {
 
@@ -47,7 +45,7 @@ void mutate(Bytes& b, const std::vector<Bytes>& seeds, Random& random) {
 
 }  // namespace
 
-void drive(const char* path, long rounds) {
+void drive(FuzzTarget target, const char* path, long rounds) {
   std::vector<Bytes> seeds;
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -56,13 +54,13 @@ void drive(const char* path, long rounds) {
   }
   CHECK(seeds.size() > 5);
   const size_t originals = seeds.size();
-  for (const Bytes& s : seeds) LLVMFuzzerTestOneInput(s.data(), s.size());
+  for (const Bytes& s : seeds) target(s.data(), s.size());
   Random random(4);
   for (long i = 0; i < rounds; i++) {
     Bytes b = seeds[random.below(seeds.size())];
     for (uint64_t n = 1 + random.below(6); n > 0; n--) mutate(b, seeds, random);
     if (b.size() > 70000) continue;
-    LLVMFuzzerTestOneInput(b.data(), b.size());
+    target(b.data(), b.size());
     if (i % 64 != 0) continue;
     if (seeds.size() < originals + 500) {
       seeds.push_back(b);

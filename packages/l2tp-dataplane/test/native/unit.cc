@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "../../src/upcalls.h"
+#include "../../fuzz/targets.h"
 #include "world.h"
 
 using namespace dp;
@@ -541,6 +542,7 @@ int main(int argc, char** argv) {
                 {"violations", violations},
                 {"upcall room", upcall_room},
                 {"every prefix", every_prefix}});
-  drive(argv[1], std::atol(argv[2]));
+  merge_cases();
+  drive(fuzz_packets, argv[1], std::atol(argv[2]));
   return 0;
 }

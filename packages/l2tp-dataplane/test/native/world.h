@@ -25,6 +25,7 @@ struct World final : Sink {
   GlobalCounters counters;
   Forwarder forwarder{*this, counters};
   std::vector<Bytes> tun;
+  std::vector<VnetHeader> vnets;  // of each in `tun`
   std::vector<Sent> sent;
   std::vector<Up> ups;
   bool tun_works = true;
@@ -48,11 +49,12 @@ struct World final : Sink {
     return p;
   }
 
-  // The datagram lies at the end of its allocation and has the headroom in front.
+  // The datagram lies in an allocation of its own size; merged packets are written out at once.
   void datagram(const ListenerPolicy& listener, const Path& from, const Bytes& data) {
-    std::unique_ptr<uint8_t[]> buffer(new uint8_t[kHeadroom + data.size()]);
-    if (!data.empty()) std::memcpy(buffer.get() + kHeadroom, data.data(), data.size());
-    forwarder.datagram(listener, from, buffer.get() + kHeadroom, data.size(), now);
+    std::unique_ptr<uint8_t[]> buffer(new uint8_t[data.size()]);
+    if (!data.empty()) std::memcpy(buffer.get(), data.data(), data.size());
+    forwarder.datagram(listener, from, buffer.get(), data.size(), now);
+    forwarder.flush_inside(now);
   }
 
   void from_tun(const VnetHeader* vnet, const Bytes& data) {
@@ -61,13 +63,24 @@ struct World final : Sink {
     forwarder.from_tun(vnet, buffer.get(), data.size(), now);
   }
 
+  uint64_t dropped(const Session* s) const {
+    uint64_t n = 0;
+    for (const Counter& c : s->counters->drops) n += c.get();
+    return n;
+  }
   uint64_t drops(const Session* s, SessionDrop why) const { return s->counters->drops[static_cast<size_t>(why)].get(); }
 
-  bool to_tun(uint8_t* packet, size_t n) override {
+  bool to_tun(const VnetHeader& vnet, const iovec* parts, size_t count) override {
+    Bytes packet;
+    for (size_t i = 0; i < count; i++) {
+      const auto* p = static_cast<const uint8_t*>(parts[i].iov_base);
+      packet.insert(packet.end(), p, p + parts[i].iov_len);
+    }
     IpHeader ip;
-    CHECK(parse_ip(packet, n, ip) && ip.length == n);
-    tun.emplace_back(packet, packet + n);
-    std::memset(packet - kVnetHeader, 0, kVnetHeader);
+    CHECK(parse_ip(packet.data(), packet.size(), ip) && ip.length == packet.size());
+    CHECK((vnet.gso_type != 0) == (count > 1));
+    tun.push_back(packet);
+    vnets.push_back(vnet);
     return tun_works;
   }
 
