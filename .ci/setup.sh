@@ -12,7 +12,7 @@ PACKAGES=(
   build-essential python3
   charon-systemd strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins
   user-mode-linux xl2tpd ppp
-  busybox iproute2 iptables jq kmod nftables procps socat tcpdump
+  busybox iproute2 iptables jq kmod nftables procps socat strongswan-pki tcpdump
 )
 
 packages() {

@@ -50,7 +50,8 @@ const main = async (): Promise<void> => {
     if (greeting !== undefined) process.stdout.write(`${greeting}\n`);
   } else if (args.init === true) process.stdout.write(`${args.config} is there already: nothing was changed\n`);
   if (args.init === true) return;
-  const config = loadConfig(args.config, process.env, overrides(args));
+  const read = () => loadConfig(args.config, process.env, overrides(args));
+  const config = read();
   if (args.clean === true) return cleanHost(config, createLogger(config.log));
   const users = UserStore.load(config.usersFile);
   const interfaces = networkInterfaces();
@@ -62,10 +63,16 @@ const main = async (): Promise<void> => {
   }
   const log = createLogger(config.log);
   if (args.prepareIke === true) return prepareIke(config, listening.listen, log);
-  await run(config, users, listening, log);
+  await run(config, read, users, listening, log);
 };
 
-const run = async (config: Config, users: UserStore, listening: Listening, log: Log): Promise<void> => {
+const run = async (
+  config: Config,
+  read: () => Config,
+  users: UserStore,
+  listening: Listening,
+  log: Log,
+): Promise<void> => {
   let gateway: Gateway | undefined;
   let leaving = false;
   const systemd = serviceManager({ onError: (errno) => log.warn('systemd.unreachable', { errno }) });
@@ -86,10 +93,14 @@ const run = async (config: Config, users: UserStore, listening: Listening, log: 
   process.on('SIGINT', () => leave('SIGINT', EXIT.ok));
   const ready = () => systemd.ready(`serving ${ownAddresses(listening).join(', ')}`);
   let started = false;
+  let reloading = Promise.resolve();
   process.on('SIGHUP', () => {
     if (started) systemd.reloading();
-    reload(config, listening, gateway, log);
-    if (started) ready();
+    reloading = reloading
+      .then(() => reload(read, listening, gateway, log))
+      .then(() => {
+        if (started) ready();
+      });
   });
   try {
     const onReload = () => process.kill(process.pid, 'SIGHUP');
@@ -109,14 +120,22 @@ const run = async (config: Config, users: UserStore, listening: Listening, log: 
   }
 };
 
-/** SIGHUP: a users file with a mistake leaves the old users in force. */
-const reload = (config: Config, listening: Listening, gateway: Gateway | undefined, log: Log): void => {
+/** SIGHUP: with a mistake in the configuration or the users everything stays as it is. */
+const reload = async (
+  read: () => Config,
+  listening: Listening,
+  gateway: Gateway | undefined,
+  log: Log,
+): Promise<void> => {
+  let event = 'config.rejected';
   try {
+    const config = read();
+    event = 'users.rejected';
     const users = UserStore.load(config.usersFile);
     users.check(config, ownAddresses(listening));
-    gateway?.reloadUsers(users);
+    await gateway?.reload(config, users);
   } catch (error) {
-    log.error('users.rejected', { problem: error instanceof Error ? error.message : String(error) });
+    log.error(event, { problem: error instanceof Error ? error.message : String(error) });
   }
 };
 

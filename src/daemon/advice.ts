@@ -13,6 +13,10 @@ export type IkeCause =
   | 'no-esp-proposal'
   | 'wrong-selectors'
   | 'wrong-auth-method'
+  | 'certificate-revoked'
+  | 'certificate-status-unknown'
+  | 'certificate-expired'
+  | 'certificate-untrusted'
   | 'aggressive-mode'
   | 'no-config'
   | 'refused-by-peer'
@@ -64,7 +68,7 @@ export const ADVICE: Readonly<Record<Cause, Advice>> = {
   },
   'no-psk': {
     shows: ['Windows 789'],
-    advice: 'there is no pre-shared key for this client: check `ike.psk_file` and `ike.psk_ranges`',
+    advice: 'there is no pre-shared key for this client: check `ike.psk_file`, `ike.psk_ranges` and `ike.psk_ids`',
   },
   'no-ike-proposal': {
     shows: ['Windows 789', ANDROID],
@@ -80,11 +84,30 @@ export const ADVICE: Readonly<Record<Cause, Advice>> = {
   },
   'wrong-auth-method': {
     shows: ['Windows 766', 'Windows 786', 'Windows 787', 'Windows 791', 'Windows 835'],
-    advice: 'the client wants another authentication than a pre-shared key: choose L2TP/IPsec with a pre-shared key',
+    advice:
+      'the client wants an authentication that is not set up here: choose a pre-shared key there, or see `ike.certificates`',
+  },
+  'certificate-revoked': {
+    shows: ['Windows 789'],
+    advice: "the client's certificate, or a CA between it and its root, is on a list of `ike.certificates.crl`",
+  },
+  'certificate-status-unknown': {
+    shows: ['Windows 789'],
+    advice:
+      "`ike.certificates.crl_policy` is strict, and no current list covers the client's certificate: renew the lists and reload",
+  },
+  'certificate-expired': {
+    shows: ['Windows 789'],
+    advice: 'a certificate of the client or of its CAs has expired, or is not good yet: issue a new one',
+  },
+  'certificate-untrusted': {
+    shows: ['Windows 789'],
+    advice: "the client's certificate does not lead to a root of `ike.certificates.ca`",
   },
   'aggressive-mode': {
     shows: [APPLE_SILENT],
-    advice: 'the client uses Aggressive Mode, which exposes the key to offline guessing: clear its group name field',
+    advice:
+      'the client uses Aggressive Mode, which exposes the key to offline guessing: clear its group name field, or see `ike.aggressive`',
   },
   'no-config': {
     shows: ['Windows 789', 'Windows 809'],

@@ -18,6 +18,8 @@ export interface KernelOptions {
 export interface SpawnedCharonOptions extends KernelOptions {
   readonly runDir: string;
   readonly vici: string;
+  /** IKEv1 Aggressive Mode. */
+  readonly aggressive: boolean;
 }
 
 export class SpawnedCharon implements CharonHost {
@@ -30,6 +32,7 @@ export class SpawnedCharon implements CharonHost {
     this.#process = new CharonProcess({
       runDir: options.runDir,
       viciSocket: options.vici,
+      aggressive: options.aggressive,
       onLine: (line) => options.log.debug('charon.line', { line }),
       onExit: (exit) => {
         if (!exit.wanted) this.#onExit(how(exit));

@@ -4,10 +4,11 @@ import { isIP } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
 import type { RawListener } from '../io/firewall.js';
 import { type Ipv4Range, inRange, ipv4ToNumber, numberToIpv4, overlap } from '../proto/aaa/address.js';
-import type { Config, OriginOf } from './config.js';
+import { validityProblems } from './certificates.js';
+import type { Config, IkeConfig, OriginOf } from './config.js';
 import type { PoolRange } from './config-format.js';
 import type { Settings } from './config-schema.js';
-import { ConfigError, show } from './errors.js';
+import { ConfigError, type Origin, show } from './errors.js';
 
 /** pool.gateway, or what `auto` stands for. @throws ConfigError when it cannot be the gateway of this pool */
 export function gatewayOf(pool: Settings['pool'], origin: OriginOf): string {
@@ -63,6 +64,7 @@ export function checkConfig(config: Config): void {
         'networks outside the pool, or around all of it',
       );
   }
+  checkKeys(config);
   if (listen.addresses !== 'auto') refuseInPool(config, listen.addresses);
   checkRaw(config);
   if (limits.halfOpenPerAddress > limits.halfOpen)
@@ -90,6 +92,37 @@ function checkRaw({ listen: { addresses, raw }, ike, origin }: Config): void {
       'serves IPsec, but there is no section ike',
       'a section ike, or only listen.raw',
     );
+}
+
+/** Each network and each identity has one key, and somebody must be able to connect. */
+function checkKeys({ ike, origin }: Config): void {
+  if (ike === null) return;
+  const seen = new Set<string>();
+  for (const [i, { peers }] of ike.pskRanges.entries())
+    for (const peer of peers)
+      once(peer, origin('ike.psk_ranges', [i]), `ike.psk_ranges[${i}].peers`, 'each network in one place');
+  for (const [i, { id }] of ike.pskIds.entries())
+    once(id, origin('ike.psk_ids', [i]), `ike.psk_ids[${i}].id`, 'each identity once');
+  const { psk, pskRanges, pskIds, certificates, aggressive } = ike;
+  if (psk === null && pskRanges.length + pskIds.length === 0 && certificates === null)
+    throw new ConfigError(
+      origin('ike.psk_file'),
+      'ike.psk_file',
+      'none leaves no way for a client to authenticate',
+      'a file; or none with ike.psk_ranges, ike.psk_ids or ike.certificates',
+    );
+  if (aggressive && pskIds.length === 0)
+    throw new ConfigError(
+      origin('ike.aggressive'),
+      'ike.aggressive',
+      'true serves nobody without ike.psk_ids',
+      'false, or keys for the identities of these clients in ike.psk_ids',
+    );
+
+  function once(what: string, at: Origin, key: string, allowed: string): void {
+    if (seen.has(what)) throw new ConfigError(at, key, `${show(what)} has a key already`, allowed);
+    seen.add(what);
+  }
 }
 
 /**
@@ -181,9 +214,14 @@ export function excludedAddresses({ pool }: Config): string[] {
   return [...new Set([pool.gateway, ...edges])];
 }
 
+interface Warning {
+  readonly event: string;
+  readonly hint: string;
+}
+
 /** Choices that work but deserve a line in the log at each start. */
-export function configWarnings(config: Config): { event: string; hint: string }[] {
-  const warnings: { event: string; hint: string }[] = [];
+export function configWarnings(config: Config): Warning[] {
+  const warnings: Warning[] = [];
   const warn = (event: string, hint: string) => warnings.push({ event, hint });
   if (config.listen.raw !== null)
     warn(
@@ -197,8 +235,27 @@ export function configWarnings(config: Config): { event: string; hint: string }[
     );
   if (config.ppp.auth.includes('pap'))
     warn('config.pap', 'ppp.auth allows pap: the gateway sees passwords in clear inside the tunnel');
-  for (const psk of config.ike === null ? [] : [config.ike.psk, ...config.ike.pskRanges.map((r) => r.psk)])
-    if (psk.reveal().length < STRONG_PSK)
+  for (const warning of config.ike === null ? [] : ikeWarnings(config.ike)) warnings.push(warning);
+  return warnings;
+}
+
+function ikeWarnings({ psk, pskRanges, pskIds, aggressive, certificates }: IkeConfig): Warning[] {
+  const warnings: Warning[] = [];
+  const warn = (event: string, hint: string) => warnings.push({ event, hint });
+  if (aggressive)
+    warn(
+      'config.aggressive-mode',
+      'ike.aggressive lets whoever knows an identity of ike.psk_ids fetch a hash to guess its key from: give those clients IKEv2 or certificates',
+    );
+  if (pskIds.length > 0 && !aggressive)
+    warn(
+      'config.psk-ids-ikev2-only',
+      'the keys of ike.psk_ids serve clients with IKEv2 only: Windows, macOS and iOS use IKEv1, and with it the key of their address',
+    );
+  for (const problem of certificates ? validityProblems(certificates, new Date()) : [])
+    warn('config.certificate-validity', `${problem}: renew it before clients are refused`);
+  for (const key of [...(psk === null ? [] : [psk]), ...[...pskRanges, ...pskIds].map((k) => k.psk)])
+    if (key.reveal().length < STRONG_PSK)
       warn(
         'config.short-psk',
         `a pre-shared key has fewer than ${STRONG_PSK} characters: whoever records one handshake can guess it offline`,

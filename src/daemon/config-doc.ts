@@ -1,5 +1,5 @@
 /** The configuration reference, docs/config.md, from the schema: one section per section of the file. */
-import { ENV_LESS, envName, isLeaf, type Leaf, SCHEMA } from './config-schema.js';
+import { ENV_LESS, envName, isLeaf, type Leaf, leaves, SCHEMA } from './config-schema.js';
 
 /** The whole page. Generated text is committed; a test fails when it is stale. */
 export function describe(): string {
@@ -7,14 +7,14 @@ export function describe(): string {
   const single = Object.entries(SCHEMA).filter(([, node]) => isLeaf(node));
   return [
     HEAD,
-    ...sections.map(([name, node]) => section(name, Object.entries(node as object), `${name}.`)),
-    section('The rest', single, ''),
+    ...sections.map(([name, node]) => section(name, leaves(node, `${name}.`))),
+    section('The rest', leaves(Object.fromEntries(single))),
     TAIL,
   ].join('\n\n');
 }
 
-const section = (title: string, entries: [string, unknown][], prefix: string): string =>
-  [`## ${title}`, '', ...entries.map(([name, leaf]) => setting(`${prefix}${name}`, leaf as Leaf<unknown>))].join('\n');
+const section = (title: string, settings: [key: string, leaf: Leaf<unknown>][]): string =>
+  [`## ${title}`, '', ...settings.map(([key, leaf]) => setting(key, leaf))].join('\n');
 
 const setting = (key: string, leaf: Leaf<unknown>): string =>
   [
@@ -53,6 +53,12 @@ users:
 Each user has either \`password\` (cleartext; needed for \`chap-md5\` and \`pap\`) or \`nt_hash\` (32 hexadecimal digits: MD4 of
 the password in UTF-16LE; enough for \`mschapv2\`, and as good as the password to whoever steals it). \`address\` is an IPv4
 address this user always gets and nobody else does. A client may send \`DOMAIN\\user\` or \`user@realm\`: the exact name is
-looked for first, then the name alone. The file must have mode 0600. After a change send \`SIGHUP\`: a file with a mistake is
-refused with a sentence in the log, and the users in force stay.
+looked for first, then the name alone. The file must have mode 0600. After a change send \`SIGHUP\`.
+
+## What SIGHUP takes over
+
+The users; keys, certificates, revocation lists, proposals and lifetimes: all of \`ike.\` but \`ike.aggressive\`, \`ike.charon\`,
+\`ike.allow_foreign\` and \`ike.vici\`. Clients that are connected stay, under what they connected with; new ones need the new.
+The log says which keys were taken over (\`config.reloaded\`) and which wait for a restart (\`config.needs-restart\`). With a mistake
+in either file nothing changes, and one sentence in the log says what is wrong.
 `;

@@ -106,6 +106,20 @@ export const record = <T extends Record<string, unknown>>(fields: { [K in keyof 
 export const text = (allowed: string, pattern: RegExp): Format<string> =>
   format(allowed, (raw) => (typeof raw === 'string' && pattern.test(raw) ? raw : undefined));
 
+/**
+ * An IKE identity in strongSwan's notation. Not an address: Main Mode finds keys by the peer's address, so a key of that
+ * identity would serve whoever comes from there. No wildcards: it is one client's.
+ */
+export const identity: Format<string> = format(
+  'an identity other than an address, without wildcards, such as alice@example.com, laptop.example.com, keyid:group or "C=CH, CN=laptop"',
+  (raw) => {
+    if (typeof raw !== 'string' || raw.length > 256 || raw !== raw.trim() || /[\p{Cc}*%"]/u.test(raw)) return undefined;
+    if (/^keyid:./.test(raw)) return raw;
+    if (raw.includes('=')) return /^[A-Za-z0-9.]+\s*=/.test(raw) ? raw : undefined;
+    return /^[A-Za-z0-9._-]+(@[A-Za-z0-9._-]+)?$/.test(raw) && /[A-Za-z]/.test(raw) ? raw : undefined;
+  },
+);
+
 /** A file or directory name; the loader makes it absolute. */
 export const path: Format<string> = format('a path', (raw) =>
   typeof raw === 'string' && raw !== '' && !/\p{Cc}/u.test(raw) ? raw : undefined,

@@ -41,15 +41,43 @@ export const SCHEMA = {
   },
   ike: {
     psk_file: leaf(
-      'File with the pre-shared key, nothing else, mode 0600. Changing it needs a restart.',
-      f.path,
+      'File with the pre-shared key, nothing else, mode 0600. `none`: only keys of psk_ranges and psk_ids, and certificates, are taken.',
+      f.wordOr('none', f.path),
       'psk',
     ),
     psk_ranges: leaf(
-      'Other keys for clients that come from certain networks: a list of `{peers: [network, ...], psk_file: path}`. IKEv1 chooses the key by address, before it knows who asks.',
+      'Other keys for clients that come from certain networks: a list of `{peers: [network, ...], psk_file: path}`; of several networks the smallest counts. IKEv1 chooses the key by address, before it knows who asks.',
       f.list(f.record({ peers: f.list(f.cidr, { min: 1, max: 256 }), psk_file: f.path })),
       [],
     ),
+    psk_ids: leaf(
+      'Keys of certain clients: a list of `{id: identity, psk_file: path}`. For clients with IKEv2, or with Aggressive Mode if `ike.aggressive` is on: in Main Mode the key is needed before the identity can be read, so those clients use the key of their address.',
+      f.list(f.record({ id: f.identity, psk_file: f.path }), { max: 256 }),
+      [],
+    ),
+    aggressive: leaf(
+      'IKEv1 Aggressive Mode for the clients of `ike.psk_ids`, and for no other key. Weak: whoever knows an identity gets a hash to guess its key from. A warning at each start.',
+      f.bool,
+      false,
+    ),
+    certificates: {
+      server: leaf(
+        'Our own certificates: a list of `{cert: path, key: path}`, PEM. With one or more, clients may authenticate by certificate, beside those with a pre-shared key. IKEv1 clients need one of their own kind (RSA or ECDSA): all of ours have the same subject. A file may hold the chain after the certificate. Keys have mode 0600 and no passphrase.',
+        f.list(f.record({ cert: f.path, key: f.path }), { max: 4 }),
+        [],
+      ),
+      ca: leaf('Files with the CA certificates (PEM) whose clients are let in.', f.list(f.path, { max: 64 }), []),
+      crl: leaf(
+        'Files with the revocation lists (PEM or DER) of these CAs. Lists are read from files only, never fetched.',
+        f.list(f.path, { max: 64 }),
+        [],
+      ),
+      crl_policy: leaf(
+        '`relaxed`: a certificate is refused when a list names it. `strict`: also when there is no list of its CA, or an outdated one.',
+        f.oneOf('relaxed', 'strict'),
+        'relaxed',
+      ),
+    },
     legacy: leaf(
       'Also accept MODP-1024 key exchange, which old Apple, Android, TP-Link and RouterOS clients need. Weak: a warning at each start.',
       f.bool,
@@ -217,7 +245,12 @@ export type Settings = Values<typeof SCHEMA>;
 export const isLeaf = (node: object): node is Leaf<unknown> => 'format' in node && typeof node.format === 'function';
 
 /** A list of mappings has no spelling in the environment. */
-export const ENV_LESS: ReadonlySet<string> = new Set(['ike.psk_ranges', 'listen.raw']);
+export const ENV_LESS: ReadonlySet<string> = new Set([
+  'listen.raw',
+  'ike.psk_ranges',
+  'ike.psk_ids',
+  'ike.certificates.server',
+]);
 
 /** The environment variable of a setting: `ppp.mtu` is LOCKSTEP_PPP_MTU. */
 export const envName = (key: string): string => `LOCKSTEP_${key.replaceAll('.', '_').toUpperCase()}`;

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import convict from 'convict';
+import { type Certificates, readCertificates } from './certificates.js';
 import { checkConfig, gatewayOf } from './config-check.js';
 import { NotAllowed, type PoolRange } from './config-format.js';
 import { camel, ENV_LESS, envName, isLeaf, leaves, SCHEMA, type Settings } from './config-schema.js';
@@ -31,10 +32,14 @@ export type Config = With<
 >;
 
 export type IkeConfig = With<
-  Omit<Settings['ike'], 'pskFile' | 'pskRanges'>,
+  Omit<Settings['ike'], 'pskFile' | 'certificates'>,
   {
-    psk: Secret;
+    /** Null: no key for everybody. */
+    psk: Secret | null;
     pskRanges: readonly { readonly peers: readonly string[]; readonly psk: Secret }[];
+    pskIds: readonly { readonly id: string; readonly psk: Secret }[];
+    /** Null: clients have pre-shared keys only. */
+    certificates: Certificates | null;
     vici: string;
   }
 >;
@@ -90,7 +95,7 @@ function parseLeaves(get: (key: string) => unknown, origin: OriginOf): Settings 
 function finish(file: string, s: Settings, origin: OriginOf, ikeGiven: boolean): Config {
   const dir = dirname(file);
   const absolute = (p: string): string => (isAbsolute(p) ? p : join(dir, p));
-  const secret: ReadSecret = (key, path, at = []) => {
+  const secret: Readers['secret'] = (key, path, at = []) => {
     const read = readSecret(absolute(path));
     if (read.ok) return read.secret;
     throw new ConfigError(origin(key, at), dotted(key, at), read.problem, 'a file with one line, mode 0600');
@@ -100,7 +105,7 @@ function finish(file: string, s: Settings, origin: OriginOf, ikeGiven: boolean):
   const config: Config = {
     ...s,
     file,
-    ike: s.listen.raw !== null && !ikeGiven ? null : ikeConfig(s.ike, runDir, secret),
+    ike: s.listen.raw !== null && !ikeGiven ? null : ikeConfig(s.ike, runDir, { secret, absolute, origin }),
     pool: { ranges: s.pool.ipv4, gateway: gatewayOf(s.pool, origin) },
     l2tp: { ...l2tp, secret: secretFile === null ? null : secret('l2tp.secret_file', secretFile) },
     control: { socket: s.control.socket ?? join(runDir, 'control.sock') },
@@ -113,17 +118,35 @@ function finish(file: string, s: Settings, origin: OriginOf, ikeGiven: boolean):
   return config;
 }
 
-type ReadSecret = (key: string, path: string, at?: readonly (string | number)[]) => Secret;
+interface Readers {
+  readonly secret: (key: string, path: string, at?: readonly (string | number)[]) => Secret;
+  readonly absolute: (path: string) => string;
+  readonly origin: OriginOf;
+}
 
-const ikeConfig = ({ pskFile, pskRanges, ...ike }: Settings['ike'], runDir: string, secret: ReadSecret): IkeConfig => ({
-  ...ike,
-  psk: secret('ike.psk_file', pskFile),
-  pskRanges: pskRanges.map(({ peers, psk_file }, i) => ({
-    peers,
-    psk: secret('ike.psk_ranges', psk_file, [i, 'psk_file']),
-  })),
-  vici: ike.vici ?? join(runDir, 'charon.vici'),
-});
+function ikeConfig(settings: Settings['ike'], runDir: string, { secret, absolute, origin }: Readers): IkeConfig {
+  const { pskFile, pskRanges, pskIds, certificates: paths, ...ike } = settings;
+  const certificates = {
+    ...paths,
+    server: paths.server.map(({ cert, key }) => ({ cert: absolute(cert), key: absolute(key) })),
+    ca: paths.ca.map(absolute),
+    crl: paths.crl.map(absolute),
+  };
+  return {
+    ...ike,
+    psk: pskFile === 'none' ? null : secret('ike.psk_file', pskFile),
+    pskRanges: pskRanges.map(({ peers, psk_file }, i) => ({
+      peers,
+      psk: secret('ike.psk_ranges', psk_file, [i, 'psk_file']),
+    })),
+    pskIds: pskIds.map(({ id, psk_file }, i) => ({ id, psk: secret('ike.psk_ids', psk_file, [i, 'psk_file']) })),
+    certificates: readCertificates(certificates, (name, at, problem, allowed) => {
+      const key = `ike.certificates.${name}`;
+      throw new ConfigError(origin(key, at), dotted(key, at), problem, allowed);
+    }),
+    vici: ike.vici ?? join(runDir, 'charon.vici'),
+  };
+}
 
 /** Where a setting (or a part of it) came from: for its own error and for those found later. */
 export type OriginOf = (key: string, at?: readonly (string | number)[]) => Origin;

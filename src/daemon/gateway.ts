@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import type { Dataplane } from '../io/dataplane.js';
 import type { Firewall } from '../io/firewall.js';
-import type { IkeEvent, IkeLogEvent } from '../io/ports.js';
+import type { IkeEvent, IkeLogEvent, IkePolicy } from '../io/ports.js';
 import { IPV4_FORWARD, proxyArp } from '../io/sysctl.js';
 import { AddressPool } from '../proto/aaa/pool.js';
 import { Endpoint } from '../proto/l2tp/endpoint.js';
@@ -20,6 +20,7 @@ import { ipsecPolicy } from './ipsec-policy.js';
 import type { Log } from './log.js';
 import { CAUTIOUS_MTU } from './mtu.js';
 import { endpointConfig, ipsecSettings, linkConfig } from './protocol-config.js';
+import { configChange, withReloadable } from './reload.js';
 import { SaRegistry } from './sa-registry.js';
 import { Sidecar } from './sidecar.js';
 import { Timeline } from './timeline.js';
@@ -45,6 +46,8 @@ export interface GatewayOptions extends Listening {
 
 export class Gateway {
   readonly #o: GatewayOptions;
+  /** In force: as started, with what reloads changed. */
+  #config: Config;
   readonly #drive: Drive;
   readonly #sas = new SaRegistry();
   readonly #timeline = new Timeline();
@@ -74,6 +77,7 @@ export class Gateway {
     const { host, config, users, listen, raw } = options;
     const log = this.#timeline.listening(options.log);
     this.#o = { ...options, log };
+    this.#config = config;
     this.#users = users;
     this.#drive = new Drive(host.clock);
     this.#pool = new AddressPool({
@@ -140,8 +144,37 @@ export class Gateway {
     if (this.#stopped !== undefined) throw new Error(`stopped while starting: ${this.#shutBecause}`);
   }
 
-  /** Users from a new file; sessions that are up stay. */
-  reloadUsers(users: UserStore): void {
+  /**
+   * What a new configuration may change without a restart, and the users. Nobody is disconnected. When charon refuses it,
+   * that is logged, and everything is as before.
+   */
+  async reload(config: Config, users: UserStore): Promise<void> {
+    const { log } = this.#o;
+    const { applied, restart } = configChange(this.#config, config);
+    const next = withReloadable(this.#config, config);
+    try {
+      const policy = applied.some((key) => key.startsWith('ike.')) ? this.#policy(next) : undefined;
+      if (policy !== undefined) await this.#sidecar?.reload(policy);
+    } catch (error) {
+      log.error('config.rejected', { problem: error instanceof Error ? error.message : String(error) });
+      return;
+    }
+    this.#config = next;
+    this.#reloadUsers(users);
+    if (applied.length > 0) for (const { event, hint } of configWarnings(next)) log.warn(event, { hint });
+    log.info('config.reloaded', { applied });
+    if (restart.length > 0)
+      log.warn('config.needs-restart', {
+        keys: restart,
+        hint: 'these keys keep their old values until lockstepd restarts',
+      });
+  }
+
+  #policy({ ike }: Config): IkePolicy | undefined {
+    return ike === null ? undefined : ipsecPolicy(ipsecSettings(ike, this.#o.listen));
+  }
+
+  #reloadUsers(users: UserStore): void {
     this.#inside.routeTo([...users.fixedAddresses()].map(([, address]) => address));
     this.#users = users;
     this.#pool.setFixed(users.fixedAddresses());
@@ -300,14 +333,15 @@ export class Gateway {
   }
 
   async #startSidecar(): Promise<void> {
-    const { host, config, listen, log } = this.#o;
-    if (config.ike === null || host.ike === undefined) return;
+    const { host, log } = this.#o;
+    const policy = this.#policy(this.#config);
+    if (policy === undefined || host.ike === undefined) return;
     const { ike } = host;
     const sas = this.#drive.add(this.#sas, (out) => this.#connections.onMark(out));
     this.#sidecar = new Sidecar({
       monitor: ike.monitor,
       charon: ike.charon,
-      policy: ipsecPolicy(ipsecSettings(config.ike, listen)),
+      policy,
       kernelConfirms: () => ike.kernelConfirms(),
       kernelHolds: () => ike.kernelHolds(),
       drive: this.#drive,

@@ -60,7 +60,8 @@ export function realHost(config: Config, { listen, raw }: Listening, log: Log): 
 
 function ikeHost({ runDir, stateDir }: Config, ike: IkeConfig, listen: readonly string[], log: Log): IkeHost {
   const xfrm = { record: join(stateDir, 'xfrm-owned.json') };
-  const spawned = { runDir, vici: ike.vici, xfrm, listen, allowForeign: ike.allowForeign, log };
+  const { vici, allowForeign, aggressive } = ike;
+  const spawned = { runDir, vici, xfrm, listen, allowForeign, aggressive, log };
   return {
     monitor: new CharonMonitor({
       endpoint: ike.vici,

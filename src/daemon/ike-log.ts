@@ -32,7 +32,16 @@ const SIGNS: readonly Sign[] = [
   // IKEv1 Main Mode: the key that decrypts the 5th message depends on the PSK, so a wrong one shows as garbage.
   { cause: 'wrong-psk', pattern: /decryption failed\?$|^could not decrypt payloads$/, early: true },
   { cause: 'wrong-psk', pattern: /HASH does not match|but MAC mismatched$/ },
-  { cause: 'no-psk', pattern: /^no shared key found for / },
+  // Main Mode tries the identities of connections, '...'[address], before the addresses: only these settle it.
+  { cause: 'no-psk', pattern: /^no shared key found for ([0-9a-f]|'.*' - '.*'$)/ },
+  { cause: 'certificate-revoked', pattern: /^certificate was revoked on / },
+  { cause: 'certificate-status-unknown', pattern: /^constraint check failed: RULE_CRL_VALIDATION is / },
+  { cause: 'certificate-expired', pattern: /certificate invalid \(valid from / },
+  {
+    cause: 'certificate-untrusted',
+    pattern:
+      /^no issuer certificate found for |self-signed certificate .* is not trusted$|^no trusted \w+ public key found for |^constraint check failed: peer not authenticated by CA /,
+  },
   { cause: 'no-ike-proposal', pattern: /^no proposal found$|^received proposals unacceptable$/ },
   {
     cause: 'no-esp-proposal',

@@ -3,21 +3,27 @@
  * its own. Pure. Read RFC 3193 §2-§4 and strongSwan's swanctl.conf(5) first; the names below are VICI's.
  */
 import { isIP } from 'node:net';
-import type { IkePolicy, IkeSecret, IkeShunt, Revealable, ViciSection } from '../io/ports.js';
+import type { IkeCertificate, IkePolicy, IkeSecret, IkeShunt, Revealable, ViciSection } from '../io/ports.js';
+import type { Certificates } from './certificates.js';
 
 export interface PskSetting {
   readonly secret: Revealable;
   /**
-   * Addresses or prefixes of the peers that use it; none = everyone. Not identities: IKEv1 Main Mode must choose the
-   * key before the identity is readable (RFC 2409 §5.4).
+   * Addresses or prefixes of the peers that use it. Not identities: IKEv1 Main Mode must choose the key before the identity
+   * is readable (RFC 2409 §5.4).
    */
   readonly peers?: readonly string[];
+  /** The identity of the one peer that uses it; IKEv2, or Aggressive Mode. Without peers and id: everyone's. */
+  readonly id?: string;
 }
 
 export interface IpsecSettings {
   /** Our addresses; IPv4 and IPv6, at least one. No wildcards: a shunt for 0.0.0.0/0 would also block forwarded L2TP. */
   readonly listen: readonly string[];
   readonly secrets: readonly PskSetting[];
+  /** Aggressive Mode for the secrets with an id, and for no other. */
+  readonly aggressive?: boolean;
+  readonly certificates?: Certificates | null;
   /** Also accept what only old clients need: MODP 1024 and 3DES without a stronger group, 3DES ESP. */
   readonly legacy?: boolean;
   /** Instead of the built-in lists, best first. */
@@ -34,8 +40,9 @@ export interface IpsecSettings {
   readonly dpdTimeout?: number;
 }
 
-/** Name of the connection and of its child. */
+/** Name of the connection and of every child. */
 export const CONNECTION = 'l2tp';
+export const CERTIFICATE_CONNECTION = 'l2tp-certificate';
 export const SHUNT_PREFIX = 'l2tp-cleartext-';
 
 /** Windows, Apple, Android >= 12, ChromeOS, NetworkManager and routers: what each offers first or second. */
@@ -73,11 +80,14 @@ export function ipsecPolicy(settings: IpsecSettings): IkePolicy {
     if (isIP(a) === 0 || a === '0.0.0.0' || a === '::') throw new Error(`ipsecPolicy: ${a} is not one address`);
   }
   const shunts = [...new Set(listen)].map((address): IkeShunt => ({ name: `${SHUNT_PREFIX}${address}`, address }));
+  const { certificates } = settings;
   return {
-    secrets: settings.secrets.map(secret),
+    secrets: secrets(settings.secrets),
+    certificates: certificates ? certificatesOf(certificates) : [],
+    keys: certificates ? certificates.server.map((s) => s.key) : [],
     connections: {
       ...Object.fromEntries(shunts.map((s) => [s.name, shuntConnection(s)])),
-      [CONNECTION]: transportConnection({ ...DEFAULTS, ...settings }),
+      ...transportConnections({ ...DEFAULTS, ...settings }),
     },
     shunts,
   };
@@ -94,11 +104,85 @@ export function espProposals(legacy: boolean): string[] {
   return [...suites, ...suites.map((s) => `${s}-${groups}`)];
 }
 
-function secret({ secret, peers = [] }: PskSetting, i: number): IkeSecret {
-  return { id: `psk-${i}`, owners: peers, secret };
+/** Of the secrets that fit a peer equally well charon takes the first: the smaller network comes before the larger. */
+function secrets(settings: readonly PskSetting[]): IkeSecret[] {
+  const ranges = settings.flatMap(({ secret, peers = [] }) => peers.map((peer) => ({ secret, peer })));
+  const all = settings.filter((s) => s.peers === undefined && s.id === undefined);
+  return [
+    ...all.map(({ secret }) => ({ id: 'psk', owners: [], secret })),
+    ...ranges
+      .sort((a, b) => prefixLength(b.peer) - prefixLength(a.peer))
+      .map(({ secret, peer }) => ({ id: `psk-peers-${peer}`, owners: [peer], secret })),
+    ...settings.flatMap(({ secret, id }) => (id === undefined ? [] : [{ id: `psk-id-${id}`, owners: [id], secret }])),
+  ];
 }
 
-function transportConnection(s: IpsecSettings & typeof DEFAULTS): ViciSection {
+const prefixLength = (peer: string): number => Number(peer.split('/')[1] ?? 128);
+
+function certificatesOf({ server, ca, crl }: Certificates): IkeCertificate[] {
+  return [
+    ...ca.map((data) => ({ type: 'X509', flag: 'CA', data }) as const),
+    ...server.flatMap(({ cert, chain }) =>
+      [cert, ...chain].map((data) => ({ type: 'X509', flag: 'NONE', data }) as const),
+    ),
+    ...crl.map((data) => ({ type: 'X509_CRL', flag: 'NONE', data }) as const),
+  ];
+}
+
+type Complete = IpsecSettings & typeof DEFAULTS;
+
+function transportConnections(s: Complete): Record<string, ViciSection> {
+  const base = transportConnection(s);
+  const connections: Record<string, ViciSection> = { [CONNECTION]: base };
+  for (const [name, section] of rangeConnections(s, base)) connections[name] = section;
+  if (s.certificates) connections[CERTIFICATE_CONNECTION] = certificateConnection(s.certificates, base);
+  if (s.aggressive)
+    for (const { id } of s.secrets)
+      if (id !== undefined)
+        connections[`l2tp-aggressive-${id}`] = {
+          ...base,
+          version: '1',
+          aggressive: 'yes',
+          remote: { auth: 'psk', id },
+        };
+  return connections;
+}
+
+/**
+ * In Main Mode charon looks for the key by the identities of each connection that fits the addresses, the closest first, and
+ * by the addresses themselves only after all of these. The certificates' connection has an identity, with which only
+ * everyone's key is found. These come before it, and find their own.
+ */
+function* rangeConnections(s: Complete, base: ViciSection): Generator<[string, ViciSection]> {
+  for (const peer of s.secrets.flatMap(({ peers = [] }) => peers))
+    for (const address of s.listen)
+      if (peer.includes(':') === address.includes(':'))
+        yield [
+          `l2tp-peers-${peer}-${address}`,
+          {
+            ...base,
+            version: '1',
+            local_addrs: [address],
+            remote_addrs: [peer],
+            local: { auth: 'psk', id: address },
+            remote: { auth: 'psk', id: peer },
+          },
+        ];
+}
+
+/** RFC 4945 §3: who signs with the key of a certificate of our CAs. IKEv1 Main Mode, and IKEv2. */
+function certificateConnection({ server, ca, strict }: Certificates, base: ViciSection): ViciSection {
+  return {
+    ...base,
+    send_cert: 'always',
+    // The identity is their subject.
+    local: { auth: 'pubkey', certs: server.map((c) => c.cert) },
+    // CAs that come with our own chain are known to charon, too; only these let a client in.
+    remote: { auth: 'pubkey', id: '%any', cacerts: ca, revocation: strict ? 'strict' : 'relaxed' },
+  };
+}
+
+function transportConnection(s: Complete): ViciSection {
   const legacy = s.legacy ?? false;
   return {
     version: '0', // IKEv1 and IKEv2
@@ -117,7 +201,8 @@ function transportConnection(s: IpsecSettings & typeof DEFAULTS): ViciSection {
     reauth_time: '0s',
     rand_time: '0s',
     over_time: '600s',
-    send_certreq: 'no',
+    // Before it knows who asks, charon goes by the first connection that fits.
+    send_certreq: s.certificates ? 'yes' : 'no',
     send_cert: 'never',
     local: { auth: 'psk' },
     remote: { auth: 'psk', id: '%any' },

@@ -4,6 +4,7 @@ import { endpointConfig as complete, defaultLimits, type EndpointConfig } from '
 import type { LinkConfig } from '../proto/ppp/events.js';
 import type { Config, IkeConfig } from './config.js';
 import type { IpsecSettings } from './ipsec-policy.js';
+import { Secret } from './secret.js';
 
 /** A tunnel whose only call failed or ended: time for another call, and not longer, for its IKE SA stays with it. */
 const EMPTY_TUNNEL_MS = 20_000;
@@ -49,9 +50,21 @@ export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'>
   random: randomBytes,
 });
 
+/**
+ * Without a key for everybody, the holder of one identity's key could use it under any other identity: charon takes a key
+ * whose owner is either end, and an IKEv2 client names ours (IDr) as it likes.
+ */
+const nobodysKey = new Secret(randomBytes(32).toString('base64'));
+
 export const ipsecSettings = (ike: IkeConfig, listen: readonly string[]): IpsecSettings => ({
   listen,
-  secrets: [{ secret: ike.psk }, ...ike.pskRanges.map(({ peers, psk }) => ({ secret: psk, peers }))],
+  secrets: [
+    { secret: ike.psk ?? nobodysKey },
+    ...ike.pskRanges.map(({ peers, psk }) => ({ secret: psk, peers })),
+    ...ike.pskIds.map(({ id, psk }) => ({ secret: psk, id })),
+  ],
+  aggressive: ike.aggressive,
+  certificates: ike.certificates,
   legacy: ike.legacy,
   ...(ike.proposals === 'auto' ? {} : { proposals: ike.proposals }),
   ...(ike.espProposals === 'auto' ? {} : { espProposals: ike.espProposals }),

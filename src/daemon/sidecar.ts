@@ -51,6 +51,7 @@ const STOPPED = 'stopped before the IPsec policies were in place';
 
 export class Sidecar {
   readonly #o: SidecarOptions;
+  #policy: IkePolicy;
   #safe = false;
   #stopping = false;
   /** The one start of charon that is under way. */
@@ -68,6 +69,7 @@ export class Sidecar {
 
   constructor(options: SidecarOptions) {
     this.#o = options;
+    this.#policy = options.policy;
     options.monitor.onEvent((event) => this.#onEvent(event));
     options.charon?.onExit((why) => {
       this.#exit = why;
@@ -113,6 +115,24 @@ export class Sidecar {
     await charon?.stop();
   }
 
+  /**
+   * Another policy, while clients are connected. Rejects with a sentence when charon refuses it; then the old one is in force.
+   * While charon is away it only takes the other's place.
+   */
+  async reload(policy: IkePolicy): Promise<void> {
+    const { monitor, log } = this.#o;
+    const before = this.#policy;
+    this.#policy = policy;
+    if (!this.#safe) return;
+    try {
+      await monitor.changePolicy(policy);
+    } catch (error) {
+      this.#policy = before;
+      await monitor.changePolicy(before).catch((e: Error) => log.warn('ike.unload-failed', { problem: e.message }));
+      throw error;
+    }
+  }
+
   terminate(ikeUniqueId: string): Promise<void> {
     return this.#o.monitor.terminate(ikeUniqueId);
   }
@@ -128,13 +148,17 @@ export class Sidecar {
 
   /** VICI is there (again): the policy is loaded anew, and the port opened only when charon shows the shunts. */
   async #secure(connection: number): Promise<void> {
-    const { monitor, policy } = this.#o;
+    const { monitor } = this.#o;
     const stale = () => this.#stopping || connection !== this.#connection;
     this.#cancelRetry();
     try {
       // The last act of starting charon clears the kernel of what is left of the one before: our policies come after.
       await this.#starting;
-      await monitor.loadPolicy(policy);
+      let loaded: IkePolicy;
+      do {
+        loaded = this.#policy;
+        await monitor.loadPolicy(loaded);
+      } while (loaded !== this.#policy); // a reload came meanwhile
       if (!(await this.#confirmed(stale)) && !stale())
         throw new Error('the drop policies of UDP 1701 are not in place');
       if (stale()) return;
@@ -187,11 +211,11 @@ export class Sidecar {
 
   /** The clients' policies went along with ours: their SAs are of no use, and only a reload brings the shunts back. */
   async #reinstall(connection: number): Promise<void> {
-    const { monitor, policy, log } = this.#o;
+    const { monitor, log } = this.#o;
     try {
       for (const { uniqueId } of await monitor.listSas()) await monitor.terminate(uniqueId);
       // charon believes they still stand: it installs again only what it has taken out.
-      if (connection === this.#connection) await monitor.loadPolicy({ ...policy, connections: {}, shunts: [] });
+      if (connection === this.#connection) await monitor.loadPolicy({ ...this.#policy, connections: {}, shunts: [] });
     } catch (error) {
       log.warn('ike.unload-failed', { problem: error instanceof Error ? error.message : String(error) });
     }

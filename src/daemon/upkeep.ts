@@ -18,7 +18,7 @@ export async function prepareIke(config: Config, listen: readonly string[], log:
   if (ike === null) throw new Error('this configuration serves listen.raw only and needs no IKE daemon');
   await refuseTakenPorts();
   await prepareKernel({ xfrm: xfrmOf(stateDir), listen, allowForeign: ike.allowForeign, log });
-  await writeCharonConf(join(dirname(ike.vici), 'strongswan.conf'), ike.vici);
+  await writeCharonConf(join(dirname(ike.vici), 'strongswan.conf'), ike.vici, { aggressive: ike.aggressive });
 }
 
 /** What a daemon or a charon that was killed leaves: SAs and policies, the guard of UDP 1701, kernel settings. */

@@ -26,7 +26,9 @@ export interface CharonProcessOptions {
   /** Where the rendered strongswan.conf goes (0600), and the VICI socket unless given. */
   readonly runDir: string;
   readonly viciSocket?: string;
-  /** strongswan.conf with @VICI_SOCKET@ in it; ours by default. */
+  /** Aggressive Mode with pre-shared keys is answered where a connection has it; off by default. */
+  readonly aggressive?: boolean;
+  /** strongswan.conf with @VICI_SOCKET@ and @AGGRESSIVE@ in it; ours by default. */
   readonly template?: string;
   /** charon programs, best first. */
   readonly programs?: readonly string[];
@@ -82,7 +84,7 @@ export class CharonProcess {
     await this.#endOrphans();
     await refuseTakenPorts(this.#options.ports);
     const program = await firstExecutable(this.#options.programs ?? PROGRAMS);
-    await writeCharonConf(this.#conf, this.socket, this.#options.template);
+    await writeCharonConf(this.#conf, this.socket, this.#options);
     await rm(this.socket, { force: true }); // a killed charon leaves it
     this.#launch(program);
     try {
@@ -177,14 +179,19 @@ export async function refuseTakenPorts(ports: readonly number[] = IKE_PORTS): Pr
     );
 }
 
-/** Writes the private strongswan.conf (0600) with the VICI socket filled in. */
-export async function writeCharonConf(conf: string, socket: string, template = TEMPLATE): Promise<void> {
+/** Writes the private strongswan.conf (0600) with the VICI socket, and whether Aggressive Mode is answered, filled in. */
+export async function writeCharonConf(
+  conf: string,
+  socket: string,
+  { template = TEMPLATE, aggressive = false } = {},
+): Promise<void> {
   if (/["{}#\s]/.test(socket)) throw new CharonError(`charon cannot use the socket path ${socket}`);
   const text = await readFile(template, 'utf8');
   await mkdir(dirname(conf), { recursive: true });
   const fresh = `${conf}.new`;
   await rm(fresh, { force: true });
-  await writeFile(fresh, text.replaceAll('@VICI_SOCKET@', socket), { mode: 0o600, flag: 'wx' });
+  const filled = text.replaceAll('@VICI_SOCKET@', socket).replaceAll('@AGGRESSIVE@', aggressive ? 'yes' : 'no');
+  await writeFile(fresh, filled, { mode: 0o600, flag: 'wx' });
   await rename(fresh, conf);
 }
 

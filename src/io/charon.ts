@@ -25,6 +25,9 @@ export class CharonMonitor implements IkeMonitor {
   #listener: (event: IkeEvent) => void = () => {};
   #client: Client | undefined;
   #policy: IkePolicy | undefined;
+  /** What charon has: its connections as they were sent, and the policy whose certificates and keys it holds. */
+  readonly #loaded = new Map<string, string>();
+  #credentials: IkePolicy | undefined;
   /** Events that arrive between the registrations and the snapshot; undefined once it was delivered. */
   #early: IkeEvent[] | undefined;
   #snapshot: readonly IkeSa[] = [];
@@ -60,15 +63,37 @@ export class CharonMonitor implements IkeMonitor {
   }
 
   async loadPolicy(policy: IkePolicy): Promise<void> {
+    this.#loaded.clear();
+    this.#credentials = undefined;
+    await this.changePolicy(policy);
+  }
+
+  /** Secrets are loaded each time: of those that fit a peer equally well charon takes the one it was given first. */
+  async changePolicy(policy: IkePolicy): Promise<void> {
+    if (this.#credentials === undefined || !sameCredentials(policy, this.#credentials))
+      await this.#loadCredentials(policy);
     for (const { id, owners, secret } of policy.secrets) {
       const request = { id, type: 'IKE', data: secret.reveal(), ...(owners.length === 0 ? {} : { owners }) };
       await this.#ask('load-shared', request, `the pre-shared key ${id}`);
     }
     for (const [name, connection] of Object.entries(policy.connections)) {
+      const text = JSON.stringify(connection);
+      if (this.#loaded.get(name) === text) continue;
       await this.#ask('load-conn', { [name]: connection }, `the connection ${name}`);
+      this.#loaded.set(name, text);
     }
     await this.#unloadOthers(policy);
     this.#policy = policy;
+  }
+
+  /** charon forgets certificates only all at once; the secrets that go with them are loaded next. */
+  async #loadCredentials(policy: IkePolicy): Promise<void> {
+    this.#credentials = undefined;
+    await this.#ask('clear-creds', {}, 'to forget its credentials');
+    for (const { type, flag, data } of policy.certificates)
+      await this.#ask('load-cert', { type, flag, data }, type === 'X509' ? 'a certificate' : 'a revocation list');
+    for (const key of policy.keys) await this.#ask('load-key', { type: 'any', data: key.reveal() }, 'a private key');
+    this.#credentials = policy;
   }
 
   async policiesConfirmed(): Promise<boolean> {
@@ -148,10 +173,17 @@ export class CharonMonitor implements IkeMonitor {
     for (const id of keys.list('keys') ?? [])
       if (!ids.has(id)) await this.#ask('unload-shared', { id }, `to forget the pre-shared key ${id}`);
     const conns = await this.#connection.request('get-conns');
-    for (const name of conns.list('conns') ?? [])
-      if (!(name in policy.connections)) await this.#ask('unload-conn', { name }, `to forget the connection ${name}`);
+    for (const name of conns.list('conns') ?? []) {
+      if (name in policy.connections) continue;
+      await this.#ask('unload-conn', { name }, `to forget the connection ${name}`);
+      this.#loaded.delete(name);
+    }
   }
 }
+
+const sameCredentials = (a: IkePolicy, b: IkePolicy): boolean => fingerprint(a) === fingerprint(b);
+const fingerprint = ({ certificates, keys }: IkePolicy): string =>
+  JSON.stringify([certificates, keys.map((key) => key.reveal())]);
 
 async function sas(commands: Pick<Session, 'list'>): Promise<IkeSa[]> {
   const events = await commands.list('list-sas', {}, { timeoutMs: LIST_TIMEOUT_MS });

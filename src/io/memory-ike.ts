@@ -4,6 +4,8 @@ import type { IkeEvent, IkeMonitor, IkePolicy, IkeSa } from './ports.js';
 export class MemoryIke implements IkeMonitor {
   /** What loadPolicy was given, in order. */
   readonly policies: IkePolicy[] = [];
+  /** What changePolicy was given, in order. */
+  readonly changes: IkePolicy[] = [];
   /** Ids given to terminate(), in order. */
   readonly terminated: string[] = [];
   /** What listSas() answers. */
@@ -36,6 +38,12 @@ export class MemoryIke implements IkeMonitor {
     this.refuse = undefined;
     if (error !== undefined) throw error;
     this.policies.push(policy);
+  }
+
+  /** What it takes is in `policies`, too. */
+  async changePolicy(policy: IkePolicy): Promise<void> {
+    this.changes.push(policy);
+    await this.loadPolicy(policy);
   }
 
   async policiesConfirmed(): Promise<boolean> {

@@ -106,6 +106,15 @@ export interface IkeSecret {
   readonly secret: Revealable;
 }
 
+/** What charon is handed of certificates. */
+export interface IkeCertificate {
+  readonly type: 'X509' | 'X509_CRL';
+  /** CA: a trust anchor. A connection names those it takes. */
+  readonly flag: 'NONE' | 'CA';
+  /** PEM, or DER. */
+  readonly data: string | Uint8Array;
+}
+
 /** A drop policy that must stand before UDP 1701 opens. */
 export interface IkeShunt {
   /** Name of connection and child. */
@@ -117,6 +126,9 @@ export interface IkeShunt {
 /** All that charon is told. Whatever else it has loaded is unloaded: it is our private one. */
 export interface IkePolicy {
   readonly secrets: readonly IkeSecret[];
+  readonly certificates: readonly IkeCertificate[];
+  /** Private keys, PEM. */
+  readonly keys: readonly Revealable[];
   /** Connection name -> what `load-conn` takes; the shunts included. */
   readonly connections: Readonly<Record<string, ViciSection>>;
   readonly shunts: readonly IkeShunt[];
@@ -129,6 +141,11 @@ export interface IkeMonitor {
   start(): void;
   /** Rejects with a sentence that names what charon refused; the text never holds a secret. */
   loadPolicy(policy: IkePolicy): Promise<void>;
+  /**
+   * The same while clients are connected: SAs live on under what they were made with, and what is as it was in the policy
+   * loaded before (the drop shunts above all) is not touched.
+   */
+  changePolicy(policy: IkePolicy): Promise<void>;
   /** Whether `list-policies` shows the drop shunt of every listen address of the policy last loaded. */
   policiesConfirmed(): Promise<boolean>;
   /** Deletes the IKE_SA and its children, telling the peer; resolves when charon has queued it. An id that is gone is fine. */

@@ -40,7 +40,7 @@ t.test('an empty file is a complete configuration', async (t) => {
     stateDir: '/var/lib/lockstep',
     log: { level: 'info', format: 'pretty' },
   });
-  t.equal(config.ike!.psk.reveal(), 'a-key-of-more-than-20-characters', 'without the line end');
+  t.equal(config.ike?.psk?.reveal(), 'a-key-of-more-than-20-characters', 'without the line end');
   t.strictSame(excludedAddresses(config), ['10.99.0.1', '10.99.0.0', '10.99.0.255']);
   t.strictSame(configWarnings(config), []);
 });
@@ -139,6 +139,26 @@ t.test('a mistake is one sentence with file, line, key, value and what is allowe
     [
       'ike:\n  psk_ranges:\n    - peers: [192.0.2.0/33]\n      psk_file: psk',
       ':3: ike.psk_ranges[0].peers[0]: 192.0.2.0/33 is not allowed; allowed: a network such as 192.0.2.0/24 or 2001:db8::/32, host bits zero',
+    ],
+    [
+      'ike:\n  psk_ids:\n    - {id: 192.0.2.7, psk_file: psk}',
+      ':3: ike.psk_ids[0].id: 192.0.2.7 is not allowed; allowed: an identity other than an address, without wildcards, such as alice@example.com, laptop.example.com, keyid:group or "C=CH, CN=laptop"',
+    ],
+    [
+      'ike:\n  psk_ids:\n    - {id: alice, psk_file: psk}\n    - {id: alice, psk_file: ./psk}',
+      ':4: ike.psk_ids[1].id: alice has a key already; allowed: each identity once',
+    ],
+    [
+      'ike:\n  psk_ranges:\n    - {peers: 192.0.2.0/24, psk_file: psk}\n    - {peers: 192.0.2.0/24, psk_file: ./psk}',
+      ':4: ike.psk_ranges[1].peers: 192.0.2.0/24 has a key already; allowed: each network in one place',
+    ],
+    [
+      'ike: {psk_file: none}',
+      ':1: ike.psk_file: none leaves no way for a client to authenticate; allowed: a file; or none with ike.psk_ranges, ike.psk_ids or ike.certificates',
+    ],
+    [
+      'ike: {aggressive: true}',
+      ':1: ike.aggressive: true serves nobody without ike.psk_ids; allowed: false, or keys for the identities of these clients in ike.psk_ids',
     ],
     ['- a', ':1: the file is not a mapping; allowed: lines of the form `key: value`'],
     [
@@ -252,7 +272,7 @@ t.test('key files: a sentence that says what is wrong with the file', async (t) 
     t.notMatch(message, /k3y|xxx/, 'the key itself is not in the sentence');
   }
   const config = set('short\r\n', 0o400);
-  t.equal(config.ike!.psk.reveal(), 'short');
+  t.equal(config.ike?.psk?.reveal(), 'short');
   t.strictSame(
     configWarnings(config).map((w) => w.event),
     ['config.short-psk'],
@@ -398,3 +418,34 @@ t.test(
     for (const [yaml, want] of rows) t.match(mistake(() => listenAddresses(load(yaml), host)).message, want);
   },
 );
+
+t.test('identities of a key: one peer, no address', async (t) => {
+  const ids = (id: string) => loadConfig(write(t, `ike: {psk_ids: [{id: '${id}', psk_file: psk}]}`), {}).ike!.pskIds;
+  for (const id of ['alice', 'alice@example.com', 'laptop.example.com', 'keyid:my group', 'C=CH, CN=laptop'])
+    t.equal(ids(id)[0]?.id, id);
+  for (const id of [
+    '',
+    '%any',
+    '*',
+    '*.example.com',
+    '192.0.2.1',
+    '192.0.2.0/24',
+    '2001:db8::1',
+    '0.0.0.0',
+    'keyid:',
+    'a b',
+  ])
+    t.match(
+      mistake(() => ids(id)).message,
+      /ike\.psk_ids\[0\]\.id: .* is not allowed; allowed: an identity other than/,
+    );
+});
+
+t.test('keys of identities: what they are good for is said at start', async (t) => {
+  const warnings = (more: string) =>
+    configWarnings(loadConfig(write(t, `ike: {psk_file: none, psk_ids: [{id: alice, psk_file: psk}]${more}}`), {})).map(
+      (w) => w.event,
+    );
+  t.strictSame(warnings(''), ['config.psk-ids-ikev2-only']);
+  t.strictSame(warnings(', aggressive: true'), ['config.aggressive-mode']);
+});

@@ -22,7 +22,7 @@ t.test('writes files for their owner only, which load, and says what to type', a
   const config = loadConfig(path, {});
   t.equal(config.pool.gateway, '10.99.0.1');
   t.strictSame(listenAddresses(config, host), ['192.168.1.1', '198.51.99.4']);
-  const psk = config.ike!.psk.reveal();
+  const psk = config.ike!.psk!.reveal();
   t.match(psk, /^([a-km-np-z2-9]{4}-){7}[a-km-np-z2-9]{4}$/, '160 bits, five to a letter');
   const [user, ...others] = UserStore.load(config.usersFile);
   t.strictSame(others, []);
@@ -46,7 +46,7 @@ t.test('an interrupted run is completed; what was there is kept and not shown', 
   unlinkSync(path);
   writeFileSync(join(dirname(path), 'psk'), 'of-the-operator\n');
   const text = firstRun(path, { interfaces: host })!;
-  t.equal(loadConfig(path, {}).ike!.psk.reveal(), 'of-the-operator');
+  t.equal(loadConfig(path, {}).ike!.psk!.reveal(), 'of-the-operator');
   t.notMatch(text, /of-the-operator/);
   t.match(text, /Pre-shared key {3}\(unchanged, in .*psk\)/);
   t.match(text, /Password {9}\(unchanged, in .*users.yaml\)/);
@@ -56,7 +56,7 @@ t.test('every run has its own secrets, and each bit counts', async (t) => {
   const keyOf = (random?: (n: number) => Uint8Array) => {
     const path = join(t.testdir({}), 'lockstep.yaml');
     firstRun(path, { interfaces: host, ...(random === undefined ? {} : { random }) });
-    return loadConfig(path, {}).ike!.psk.reveal();
+    return loadConfig(path, {}).ike!.psk!.reveal();
   };
   t.not(keyOf(), keyOf());
   const keys = Array.from({ length: 160 }, (_, bit) =>

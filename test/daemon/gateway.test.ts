@@ -340,13 +340,46 @@ t.test('stop tells a connected client; one that does not answer delays it 12 s a
 });
 
 t.test('new users: their fixed addresses are routed before anyone may use them', async (t) => {
-  const { host, open, events } = make(t);
+  const { host, config, open, events } = make(t);
   const gateway = open();
   await gateway.start();
   host.acts.length = 0;
-  gateway.reloadUsers(UserStore.parse('users.yaml', 'users: {bob: {password: x, address: 192.168.5.5}}'));
+  await gateway.reload(config, UserStore.parse('users.yaml', 'users: {bob: {password: x, address: 192.168.5.5}}'));
   t.strictSame(host.acts, ['route 192.168.5.5']);
   t.ok(events().includes('users.reloaded'));
+  t.equal(host.monitor.changes.length, 0, 'charon has nothing to do with it');
+  await gateway.stop('end');
+});
+
+t.test('a new configuration: charon gets it while sessions stay; refused, everything is as before', async (t) => {
+  const { host, config, log, open, events } = make(t);
+  const gateway = open();
+  await gateway.start();
+  host.acts.length = 0;
+  const users = UserStore.parse('users.yaml', 'users: {bob: {password: x}}');
+  const legacy = { ...config, limits: { ...config.limits, tunnels: 7 }, ike: { ...config.ike!, legacy: true } };
+  host.monitor.refuse = new Error('charon refused the connection l2tp: no');
+  await gateway.reload(legacy, users);
+  t.match(log.at(-1), { level: 'error', event: 'config.rejected', fields: { problem: /charon refused/ } });
+  t.notOk(events().includes('users.reloaded'));
+
+  await gateway.reload(legacy, users);
+  t.match(log.slice(-5), [
+    { event: 'users.reloaded' },
+    { event: 'config.legacy-crypto' },
+    { event: 'config.short-psk' },
+    { event: 'config.reloaded', fields: { applied: ['ike.legacy'] } },
+    { level: 'warn', event: 'config.needs-restart', fields: { keys: ['limits.tunnels'] } },
+  ]);
+  t.match(JSON.stringify(host.monitor.policies.at(-1)?.connections.l2tp), '3des-md5-modp1024');
+  t.notOk(host.acts.includes('unlisten'));
+
+  log.length = 0;
+  await gateway.reload(legacy, users);
+  t.match(
+    log.map((l) => l.event),
+    ['users.reloaded', 'config.reloaded', 'config.needs-restart'],
+  );
   await gateway.stop('end');
 });
 

@@ -33,7 +33,15 @@ for (const [part, cause, peer, offered] of WANT)
 /** charon's format strings (libcharon 5.9.8), filled in. */
 const LINES: [message: string, cause: IkeCause | undefined, peer?: string][] = [
   ['calculated HASH does not match HASH payload', 'wrong-psk'],
-  ["no shared key found for '(null)'[198.51.100.1] - '(null)'[198.51.100.13]", 'no-psk'],
+  ["no shared key found for '(null)'[198.51.100.1] - '(null)'[198.51.100.13]", undefined], // the addresses are tried next
+  ["no shared key found for 'C=CH, CN=gw'[198.51.100.1] - '%any'[198.51.100.13]", undefined],
+  ["no shared key found for '198.51.100.1' - 'alice@example.com'", 'no-psk'],
+  ['certificate was revoked on Nov 21 13:41:18 UTC 2026, reason: unspecified', 'certificate-revoked'],
+  ['constraint check failed: RULE_CRL_VALIDATION is SKIPPED, but requires at least GOOD', 'certificate-status-unknown'],
+  ['subject certificate invalid (valid from Nov 21 13:41:18 2025 to Nov 21 13:41:18 2026)', 'certificate-expired'],
+  ['no issuer certificate found for "C=CH, O=lab, CN=stranger"', 'certificate-untrusted'],
+  ["no trusted RSA public key found for 'C=CH, O=lab, CN=stranger'", 'certificate-untrusted'],
+  ["constraint check failed: peer not authenticated by CA 'C=CH, CN=ca'", 'certificate-untrusted'],
   ['no shared key found for 198.51.100.1 - 198.51.100.13', 'no-psk'],
   ['found 1 matching config, but none allows XAuthInitPSK authentication using Main Mode', 'wrong-auth-method'],
   ['no IKE config found for 198.51.100.9...198.51.100.13, sending NO_PROPOSAL_CHOSEN', 'no-config', '198.51.100.13'],

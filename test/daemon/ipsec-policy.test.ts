@@ -1,5 +1,11 @@
 import t from 'tap';
-import { CONNECTION, espProposals, ikeProposals, ipsecPolicy } from '../../src/daemon/ipsec-policy.js';
+import {
+  CERTIFICATE_CONNECTION,
+  CONNECTION,
+  espProposals,
+  ikeProposals,
+  ipsecPolicy,
+} from '../../src/daemon/ipsec-policy.js';
 import { Secret } from '../../src/daemon/secret.js';
 import type { ViciSection } from '../../src/io/ports.js';
 
@@ -79,15 +85,96 @@ t.test('each ESP suite comes without and with a Diffie-Hellman group', async (t)
   }
 });
 
-t.test('a key for a range of peers carries the range; no key ends up in what is printed', async (t) => {
-  const p = ipsecPolicy({
-    listen,
-    secrets: [{ secret: new Secret('for all') }, { secret: new Secret('for some'), peers: ['203.0.113.0/24'] }],
-  });
+t.test(
+  "keys: everyone's, the smaller network before the larger, identities; none ends up in what is printed",
+  async (t) => {
+    const p = ipsecPolicy({
+      listen,
+      secrets: [
+        { secret: new Secret('for all') },
+        { secret: new Secret('for some'), peers: ['203.0.0.0/16', '2001:db8::/32'] },
+        { secret: new Secret('for few'), peers: ['203.0.113.0/24'] },
+        { secret: new Secret('for one'), id: 'alice@example.com' },
+      ],
+    });
+    t.strictSame(
+      p.secrets.map((s) => [s.id, s.owners, s.secret.reveal()]),
+      [
+        ['psk', [], 'for all'],
+        ['psk-peers-2001:db8::/32', ['2001:db8::/32'], 'for some'],
+        ['psk-peers-203.0.113.0/24', ['203.0.113.0/24'], 'for few'],
+        ['psk-peers-203.0.0.0/16', ['203.0.0.0/16'], 'for some'],
+        ['psk-id-alice@example.com', ['alice@example.com'], 'for one'],
+      ],
+    );
+    t.notMatch(JSON.stringify(p), /for (all|some|few|one)/);
+    // Main Mode looks for the key with each connection's identities: these find the network's key before a certificate's subject finds everyone's.
+    t.match(p.connections['l2tp-peers-203.0.113.0/24-198.51.100.1'], {
+      version: '1',
+      local_addrs: ['198.51.100.1'],
+      remote_addrs: ['203.0.113.0/24'],
+      local: { auth: 'psk', id: '198.51.100.1' },
+      remote: { auth: 'psk', id: '203.0.113.0/24' },
+      aggressive: 'no',
+    });
+    t.strictSame(
+      Object.keys(p.connections).filter((name) => name.startsWith('l2tp-peers-')),
+      [
+        'l2tp-peers-203.0.0.0/16-198.51.100.1',
+        'l2tp-peers-2001:db8::/32-2001:db8::1',
+        'l2tp-peers-203.0.113.0/24-198.51.100.1',
+      ],
+      'of one family each',
+    );
+  },
+);
+
+t.test('Aggressive Mode: only when asked for, only for identities that have a key of their own', async (t) => {
+  const secrets = [
+    { secret: new Secret('for all') },
+    { secret: new Secret('for some'), peers: ['203.0.113.0/24'] },
+    { secret: new Secret('for one'), id: 'keyid:office' },
+  ];
+  const aggressive = (on: boolean) =>
+    Object.entries(ipsecPolicy({ listen, secrets, aggressive: on }).connections).filter(
+      ([, c]) => c.aggressive === 'yes',
+    );
+  t.strictSame(aggressive(false), []);
+  t.match(aggressive(true), [
+    ['l2tp-aggressive-keyid:office', { version: '1', remote: { auth: 'psk', id: 'keyid:office' } }],
+  ]);
+  t.equal(aggressive(true).length, 1);
+});
+
+t.test('certificates: beside the keys, in a connection that names the CAs it takes', async (t) => {
+  const server = [
+    { cert: 'RSA', chain: ['SUB'], key: new Secret('rsa key') },
+    { cert: 'EC', chain: [], key: new Secret('ec key') },
+  ];
+  const crl = [Uint8Array.of(0x30)];
+  const certificates = { server, ca: ['ROOT'], crl, strict: true, validity: [] };
+  const p = ipsecPolicy({ listen, secrets: [{ secret: new Secret('for all') }], certificates });
+  t.strictSame(p.certificates, [
+    { type: 'X509', flag: 'CA', data: 'ROOT' },
+    { type: 'X509', flag: 'NONE', data: 'RSA' },
+    { type: 'X509', flag: 'NONE', data: 'SUB' },
+    { type: 'X509', flag: 'NONE', data: 'EC' },
+    { type: 'X509_CRL', flag: 'NONE', data: crl[0] },
+  ]);
   t.strictSame(
-    p.secrets.map((s) => s.owners),
-    [[], ['203.0.113.0/24']],
+    p.keys.map((k) => k.reveal()),
+    ['rsa key', 'ec key'],
   );
-  t.equal(new Set(p.secrets.map((s) => s.id)).size, 2);
-  t.notMatch(JSON.stringify(p), /for all|for some/);
+  const { local, remote, send_certreq, send_cert, children } = p.connections[CERTIFICATE_CONNECTION]!;
+  t.strictSame(local, { auth: 'pubkey', certs: ['RSA', 'EC'] });
+  t.strictSame(remote, { auth: 'pubkey', id: '%any', cacerts: ['ROOT'], revocation: 'strict' });
+  t.strictSame([send_certreq, send_cert], ['yes', 'always']);
+  t.strictSame(children, p.connections[CONNECTION]!.children, 'the same marks and selectors');
+  t.match(p.connections[CONNECTION], { send_certreq: 'yes', send_cert: 'never', remote: { auth: 'psk' } });
+  t.notMatch(JSON.stringify(p), /rsa key|ec key/);
+
+  const without = ipsecPolicy({ listen, secrets: [], certificates: null });
+  t.strictSame([without.certificates, without.keys], [[], []]);
+  t.notOk(CERTIFICATE_CONNECTION in without.connections);
+  t.equal(without.connections[CONNECTION]!.send_certreq, 'no');
 });

@@ -307,3 +307,29 @@ t.test('stop: no restart, no grace, nothing said any more', async (t) => {
   t.strictSame(said, ['charon stop']);
   t.equal(monitor.closed, true);
 });
+
+t.test('another policy while clients are connected: the port stays open', async (t) => {
+  const { sidecar, monitor, said } = make();
+  await sidecar.start();
+  const other = ipsecPolicy({ listen: ['198.51.100.1'], secrets: [{ secret: new Secret('other') }] });
+  await sidecar.reload(other);
+  t.strictSame(monitor.changes, [other]);
+  monitor.push(lost, connected);
+  await settle();
+  t.equal(monitor.policies.at(-1), other, 'and a new connection gets it, too');
+
+  monitor.refuse = new Error('charon refused the connection l2tp: no');
+  await t.rejects(sidecar.reload(policy), /charon refused/);
+  t.strictSame(monitor.changes.slice(1), [policy, other], 'the old one is put back');
+  t.strictSame(said, ['charon start', 'safe with 1 loaded']);
+});
+
+t.test('another policy before the first one is in place: it is the one that counts', async (t) => {
+  const { sidecar, monitor, start } = make();
+  const other = ipsecPolicy({ listen: ['198.51.100.1'], secrets: [{ secret: new Secret('other') }] });
+  const started = start();
+  await sidecar.reload(other);
+  await started;
+  t.strictSame(monitor.changes, []);
+  t.equal(monitor.policies.at(-1), other);
+});

@@ -45,6 +45,7 @@ t.test('starts with a private configuration, is ready when the socket accepts, s
   const text = await readFile(conf, 'utf8');
   t.match(text, `socket = unix://${runDir}/charon.vici`);
   t.notMatch(text, /@\w+@/);
+  t.match(text, 'aggressive_mode_psk = no');
   await charon.stop();
   t.strictSame(exits, [{ wanted: true, code: null, signal: 'SIGTERM' }]);
   t.equal(charon.running, false);
@@ -62,11 +63,22 @@ t.test('the configuration keeps what the rest of the gateway relies on', async (
   for (const line of [
     'install_routes = no',
     'install_virtual_ip = no',
-    'i_dont_care_about_security_and_use_aggressive_mode_psk = no',
+    'i_dont_care_about_security_and_use_aggressive_mode_psk = @AGGRESSIVE@',
   ])
     t.ok(settings.includes(line), line);
   t.ok(Number(/block_threshold = (\d+)/.exec(settings)?.[1]) >= 256);
-  for (const plugin of ['kdf', 'openssl', 'kernel-netlink', 'socket-default', 'vici'])
+  for (const plugin of [
+    'kdf',
+    'openssl',
+    'pem',
+    'pkcs1',
+    'x509',
+    'revocation',
+    'constraints',
+    'kernel-netlink',
+    'socket-default',
+    'vici',
+  ])
     t.match(settings, new RegExp(`load = .*\\b${plugin}\\b`));
 });
 

@@ -87,8 +87,9 @@ t.test(
       'l2tp',
       'l2tp-cleartext-198.51.100.1',
       'l2tp-cleartext-2001:db8::1',
+      'l2tp-peers-203.0.113.0/24-198.51.100.1',
     ]);
-    t.strictSame([...charon.shared.keys()], ['psk-0', 'psk-1']);
+    t.strictSame([...charon.shared.keys()], ['psk', 'psk-peers-203.0.113.0/24']);
     t.equal(await monitor.policiesConfirmed(), true);
     charon.overrides.set('list-policies', (_, emit) => {
       const ts = { 'local-ts': ['198.51.100.1/32[udp/l2f]'], 'remote-ts': ['0.0.0.0/0[udp]'] };
@@ -99,6 +100,94 @@ t.test(
     t.equal(await monitor.policiesConfirmed(), false, 'one address has no drop policy');
   },
 );
+
+const certificates = (ca: string) => ({
+  server: [{ cert: 'OURS', chain: [], key: new Secret('private') }],
+  ca: [ca],
+  crl: [Uint8Array.of(0x30, 0)],
+  strict: false,
+  validity: [],
+});
+
+t.test('certificates, lists and keys are loaded before the connection that uses them', async (t) => {
+  const { charon, monitor, until, types } = await lab(t);
+  monitor.start();
+  await until(() => types().includes('snapshot'));
+  const seen: unknown[] = [];
+  charon.overrides.set('load-cert', (args) => {
+    seen.push([args.text('type'), args.text('flag'), Buffer.from(args.bytes('data') ?? []).toString('latin1')]);
+    return { success: 'yes' };
+  });
+  charon.overrides.set('load-key', (args) => {
+    seen.push(['key', args.text('type'), args.text('data')]);
+    return { success: 'yes', id: '00' };
+  });
+  const secrets = [{ secret: new Secret(PSK) }];
+  await monitor.loadPolicy(ipsecPolicy({ listen: ['192.0.2.1'], secrets, certificates: certificates('CA') }));
+  t.strictSame(seen, [
+    ['X509', 'CA', 'CA'],
+    ['X509', 'NONE', 'OURS'],
+    ['X509_CRL', 'NONE', '0\0'],
+    ['key', 'any', 'private'],
+  ]);
+  const order = charon.received.filter((r) => /clear-creds|load-/.test(r)).map((r) => r.replace('CMD_REQUEST ', ''));
+  t.equal(order[0], 'clear-creds', 'what an earlier configuration left');
+  t.ok(order.lastIndexOf('load-key') < order.indexOf('load-conn'));
+});
+
+t.test('a changed policy: what is as it was is not touched, what is gone is forgotten', async (t) => {
+  const { charon, monitor, until, types } = await lab(t);
+  monitor.start();
+  await until(() => types().includes('snapshot'));
+  const make = (more: object, ...ids: string[]) =>
+    ipsecPolicy({
+      listen: ['192.0.2.1'],
+      secrets: [{ secret: new Secret(PSK) }, ...ids.map((id) => ({ secret: new Secret('x'), id }))],
+      aggressive: true,
+      ...more,
+    });
+  const sent = async (act: () => Promise<void>) => {
+    charon.received.length = 0;
+    await act();
+    return charon.received.map((r) => r.replace('CMD_REQUEST ', '')).filter((r) => !r.startsWith('get-'));
+  };
+  await monitor.loadPolicy(make({}, 'alice'));
+
+  t.strictSame(await sent(() => monitor.changePolicy(make({}, 'alice'))), ['load-shared', 'load-shared']);
+  t.strictSame(await sent(() => monitor.changePolicy(make({}, 'bob'))), [
+    'load-shared',
+    'load-shared',
+    'load-conn',
+    'unload-shared',
+    'unload-conn',
+  ]);
+  t.strictSame([...charon.conns.keys()].sort(), ['l2tp', 'l2tp-aggressive-bob', 'l2tp-cleartext-192.0.2.1']);
+  t.strictSame(
+    await sent(() => monitor.changePolicy(make({ proposals: ['aes256-sha256-modp2048'] }, 'bob'))),
+    ['load-shared', 'load-shared', 'load-conn', 'load-conn'],
+    'the connections of clients, not the drop shunt',
+  );
+  const certified = make({ certificates: certificates('CA') });
+  const creds = ['clear-creds', 'load-cert', 'load-cert', 'load-cert', 'load-key'];
+  t.strictSame((await sent(() => monitor.changePolicy(certified))).slice(0, 6), [...creds, 'load-shared']);
+  t.strictSame(await sent(() => monitor.changePolicy(certified)), ['load-shared']);
+  t.strictSame(
+    (await sent(() => monitor.changePolicy(make({ certificates: certificates('OTHER') })))).slice(0, 5),
+    creds,
+    'another CA: the former one is forgotten',
+  );
+
+  // A refusal half-way: the way back loads what charon no longer has.
+  charon.overrides.set('load-cert', () => ({ success: 'no', errmsg: 'parsing X509 certificate failed' }));
+  await t.rejects(monitor.changePolicy(certified), {
+    message: 'charon refused a certificate: parsing X509 certificate failed',
+  });
+  charon.overrides.delete('load-cert');
+  t.strictSame((await sent(() => monitor.changePolicy(make({ certificates: certificates('OTHER') })))).slice(0, 6), [
+    ...creds,
+    'load-shared',
+  ]);
+});
 
 t.test('a refusal names what was refused, and never a key', async (t) => {
   const { charon, monitor, until, types } = await lab(t);
@@ -113,7 +202,7 @@ t.test('a refusal names what was refused, and never a key', async (t) => {
     () => t.fail('loaded'),
     (e) => e,
   );
-  t.match(error.message, /^charon refused the pre-shared key psk-0: /);
+  t.match(error.message, /^charon refused the pre-shared key psk: /);
   t.notMatch(`${error.message}${error.stack}`, PSK);
 });
 

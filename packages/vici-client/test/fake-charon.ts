@@ -35,6 +35,8 @@ export class FakeCharon {
   /** Loaded connections, shared keys (id to type) and SAs, by name or id. */
   readonly conns = new Map<string, Section>();
   readonly shared = new Map<string, string>();
+  /** `X509 CA`, `key any`: what load-cert and load-key were given, in order. */
+  readonly credentials: string[] = [];
   /** What list-sas streams, by uniqueid: each is one list-sa event, e.g. `{ l2tp: { uniqueid: '1', ... } }`. */
   readonly sas = new Map<string, SectionInput>();
   /** `type name` of each packet received, in order; never what it carried. */
@@ -157,6 +159,19 @@ export class FakeCharon {
     'unload-shared': (args) => {
       this.shared.delete(args.text('id') ?? '');
       return OK;
+    },
+    'clear-creds': () => {
+      this.shared.clear();
+      this.credentials.length = 0;
+      return OK;
+    },
+    'load-cert': (args) => {
+      this.credentials.push(`${args.text('type')} ${args.text('flag')}`);
+      return OK;
+    },
+    'load-key': (args) => {
+      this.credentials.push(`key ${args.text('type')}`);
+      return { ...OK, id: '00' };
     },
     'get-shared': () => ({ keys: [...this.shared.keys()] }),
     'list-sas': (_, emit) => {
