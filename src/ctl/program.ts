@@ -1,5 +1,6 @@
 /** The commands of `lockstep`, put together; one file per command beside this one. */
 import { Command, CommanderError } from 'commander';
+import { DEFAULT_CONFIG } from '../daemon/config.js';
 import { ConfigError, EXIT } from '../daemon/errors.js';
 import { addDisconnect } from './disconnect.js';
 import { addDrain } from './drain.js';
@@ -8,11 +9,13 @@ import { addSession, addSessions } from './sessions.js';
 import { type Shell, UsageError } from './shell.js';
 import { addStatus } from './status.js';
 import { addTrace } from './trace.js';
+import { addUser } from './user.js';
 import { addVersion } from './version.js';
 
-/** What every command gets: the shell, and the daemon behind the socket of the command line. */
+/** What every command gets: the shell, the daemon behind the socket of the command line, and the configuration's path. */
 export interface Context extends Omit<Shell, 'call'> {
   call(method: 'GET' | 'POST', path: string, body?: object): Promise<unknown>;
+  readonly config: () => string;
 }
 
 export type AddCommand = (program: Command, context: Context) => void;
@@ -25,6 +28,7 @@ const COMMANDS: readonly AddCommand[] = [
   addPool,
   addDrain,
   addTrace,
+  addUser,
   addVersion,
 ];
 
@@ -45,6 +49,7 @@ export async function lockstep(argv: readonly string[], shell: Shell): Promise<n
 export function buildProgram(shell: Shell): Command {
   const program: Command = new Command('lockstep')
     .description('Who is connected to the L2TP/IPsec gateway, and why someone is not')
+    .option('-c, --config <file>', 'configuration of lockstepd', DEFAULT_CONFIG)
     .option('-s, --socket <path>', 'control socket of lockstepd', '/run/lockstep/control.sock')
     .configureOutput({
       writeOut: (text) => shell.print(text.trimEnd()),
@@ -53,6 +58,7 @@ export function buildProgram(shell: Shell): Command {
     .exitOverride();
   const context: Context = {
     ...shell,
+    config: () => program.opts<{ config: string }>().config,
     call: (method, path, body) => shell.call(program.opts<{ socket: string }>().socket, method, path, body),
   };
   for (const add of COMMANDS) add(program, context);

@@ -12,6 +12,8 @@ export interface Shell {
   readonly terminal: boolean;
   /** It is one, and nobody asked for no colours (NO_COLOR). */
   readonly color: boolean;
+  /** Standard input is a terminal: somebody types. */
+  readonly typing: boolean;
   /** Waits; false: stop whatever repeats. */
   wait(ms: number): Promise<boolean>;
   /** A line typed without echo, or, when standard input is no terminal, its first line. Undefined: none came. */
@@ -32,6 +34,7 @@ export const processShell = (): Shell => ({
   complain: (text) => void process.stderr.write(`${text}\n`),
   terminal: process.stdout.isTTY === true,
   color: wantsColor(process.stdout.isTTY === true, process.env),
+  typing: process.stdin.isTTY === true,
   wait: (ms) => new Promise((resolve) => setTimeout(() => resolve(true), ms)),
   readSecret,
   call: callDaemon,

@@ -52,7 +52,7 @@ export class LocalAaa implements Aaa {
     // RFC 2759 §6: the account's state is told only to whoever knows the password.
     if (user.disabled) return refuse('disabled', 647, 'Account disabled');
     context.claim(user.name);
-    const limit = this.#options.sessionsPerUser;
+    const limit = user.sessions ?? this.#options.sessionsPerUser;
     if (limit > 0 && this.#heldBy(user.name) >= limit) {
       return refuse('too-many', 649, 'Too many sessions of this user');
     }

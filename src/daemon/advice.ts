@@ -171,7 +171,8 @@ export const ADVICE: Readonly<Record<Cause, Advice>> = {
   },
   'too-many': {
     shows: ['Windows 649', 'Windows 691'],
-    advice: '`limits.sessions_per_user` is reached: `lockstep disconnect <user>` ends leftovers',
+    advice:
+      "`limits.sessions_per_user`, or the user's own `sessions`, is reached: `lockstep disconnect <user>` ends leftovers",
   },
   'no-address': {
     shows: ['Windows 649', 'Windows 691'],

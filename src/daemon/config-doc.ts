@@ -52,7 +52,7 @@ users:
 
 Each user has either \`password\` (cleartext; needed for \`chap-md5\` and \`pap\`) or \`nt_hash\` (32 hexadecimal digits: MD4 of
 the password in UTF-16LE; enough for \`mschapv2\`, and as good as the password to whoever steals it). \`address\` is an IPv4
-address this user always gets and nobody else does. A client may send \`DOMAIN\\user\` or \`user@realm\`: the exact name is
+address this user always gets and nobody else does. \`sessions\` replaces \`limits.sessions_per_user\` for this user. A client may send \`DOMAIN\\user\` or \`user@realm\`: the exact name is
 looked for first, then the name alone. The file must have mode 0600. After a change send \`SIGHUP\`.
 
 ## What SIGHUP takes over

@@ -22,6 +22,8 @@ export interface User {
   /** Always this IPv4 address. */
   readonly address?: string;
   readonly disabled: boolean;
+  /** Sessions at one time, instead of limits.sessions_per_user. */
+  readonly sessions?: number;
 }
 
 export class UserStore {
@@ -137,7 +139,7 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
     if (!KEYS.includes(key))
       fail(key, 'is an unknown key', KEYS.join(', ') + (meant === undefined ? '' : ` (did you mean ${meant}?)`));
   }
-  const { password, nt_hash, address, disabled = false } = fields;
+  const { password, nt_hash, address, disabled = false, sessions } = fields;
   if ((password === undefined) === (nt_hash === undefined))
     fail(undefined, password === undefined ? 'has no password' : 'has two passwords', 'either password or nt_hash');
   if (password !== undefined && (typeof password !== 'string' || password === '' || password.length > 256))
@@ -151,6 +153,12 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
     fail('nt_hash', 'the value (not shown) is not an NT hash', '32 hexadecimal digits in quotes');
   if (typeof disabled !== 'boolean') fail('disabled', 'the value is not a truth value', 'true or false');
 
+  if (
+    sessions !== undefined &&
+    !(Number.isInteger(sessions) && (sessions as number) >= 1 && (sessions as number) <= 65_535)
+  )
+    fail('sessions', 'the value is not a number of sessions', 'a whole number from 1 to 65535');
+
   const clear = password as string | undefined;
   return {
     name,
@@ -162,6 +170,7 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
       ? {}
       : { address: parseAddress(address, (problem, allowed) => fail('address', problem, allowed)) }),
     disabled: disabled as boolean,
+    ...(sessions === undefined ? {} : { sessions: sessions as number }),
   };
 }
 
@@ -183,5 +192,5 @@ function origin(yaml: YamlFile, path: readonly string[]): Origin {
   return line === undefined ? { file: yaml.file } : { file: yaml.file, line };
 }
 
-const KEYS = ['password', 'nt_hash', 'address', 'disabled'];
-/* Implementation */ const MAX_USERS_FILE = 4 * 1024 * 1024;
+const KEYS = ['password', 'nt_hash', 'address', 'disabled', 'sessions'];
+/* Implementation */ export const MAX_USERS_FILE = 4 * 1024 * 1024;

@@ -9,7 +9,7 @@ import { generateNtResponse, ntPasswordHash } from '../../src/proto/ppp/mschap.j
 
 const users = UserStore.parse(
   'users.yaml',
-  'users: {alice: {password: a}, bob: {password: b}, carol: {password: c, address: 10.0.0.3}, dora: {password: d, disabled: true}}',
+  'users: {alice: {password: a}, bob: {password: b}, carol: {password: c, address: 10.0.0.3}, dora: {password: d, disabled: true}, eve: {password: e, sessions: 1}}',
 );
 
 function make(sessionsPerUser = 2, last = '10.0.0.4') {
@@ -102,4 +102,10 @@ t.test('law: leases never exceed the limit of a user; a release twice, or of nob
       if (pool.leased !== held.size) throw new Error(`${pool.leased} leased, ${held.size} held`);
     }),
   );
+});
+
+t.test("a user's own limit counts instead of everybody's", async (t) => {
+  const { ask } = make(2);
+  t.equal(leased(await ask(pap('eve', 'e'))), '10.0.0.2');
+  t.equal(leased(await ask(pap('eve', 'e'))), 'too-many');
 });

@@ -95,6 +95,10 @@ t.test('a mistake is one sentence with the line and without the secret', async (
       ':3: users.b.address: 10.0.0.5 already belongs to a; allowed: an address of its own',
     ],
     [
+      'users:\n  a: {password: s3cret, sessions: 0}',
+      ':2: users.a.sessions: the value is not a number of sessions; allowed: a whole number from 1 to 65535',
+    ],
+    [
       'users:\n  a: {password: s3cret, disabled: maybe}',
       ':2: users.a.disabled: the value is not a truth value; allowed: true or false',
     ],

@@ -86,7 +86,9 @@ export interface Ran {
 export interface RunOptions {
   readonly terminal?: boolean;
   readonly color?: boolean;
-  /** What is typed at prompts. */
+  /** Standard input is a terminal. */
+  readonly typing?: boolean;
+  /** What comes at prompts. */
   readonly typed?: readonly string[];
   /** How often wait() says to go on; before each, `onWait`. */
   readonly waits?: number;
@@ -104,6 +106,7 @@ export async function runCtl(args: readonly string[], options: RunOptions = {}):
     complain: (text) => void err.push(text),
     terminal: options.terminal ?? false,
     color: options.color ?? false,
+    typing: options.typing ?? false,
     wait: async () => {
       options.onWait?.();
       return waits-- > 0;

@@ -1,0 +1,135 @@
+/**
+ * Changes to users.yaml that keep its comments and its order. A change is written whole or not at all, mode 0600, with the
+ * owner the file had, and only when what comes out is a file lockstepd would take.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  chownSync,
+  closeSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { type Document, isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
+import { ConfigError, whyUnreadable } from './errors.js';
+import { readSecretFile } from './secret-file.js';
+import { MAX_USERS_FILE, UserStore } from './users.js';
+
+/** What a user's entry is to hold; null takes a key out. */
+export interface UserChange {
+  readonly password?: string | null;
+  readonly nt_hash?: string | null;
+  readonly address?: string | null;
+  readonly disabled?: true | null;
+  readonly sessions?: number | null;
+}
+
+export class UsersFile {
+  readonly path: string;
+  readonly #before: string;
+  readonly #doc: Document;
+
+  private constructor(path: string, before: string, doc: Document) {
+    this.path = path;
+    this.#before = before;
+    this.#doc = doc;
+  }
+
+  /** @throws ConfigError when there is none (unless it may be made), or it has a mistake already */
+  static open(path: string, { create = false } = {}): UsersFile {
+    const text = create && !exists(path) ? '' : read(path);
+    UserStore.parse(path, text);
+    return new UsersFile(path, text, parseDocument(text, { uniqueKeys: false }));
+  }
+
+  /** The users as they would be loaded now. */
+  get store(): UserStore {
+    return UserStore.parse(this.path, this.#text());
+  }
+
+  add(name: string, change: UserChange): void {
+    const node = this.#doc.createNode({}) as YAMLMap;
+    node.flow = true;
+    this.#users().items.push(this.#doc.createPair(name, node) as Pair<unknown, unknown> as never);
+    this.change(name, change);
+  }
+
+  change(name: string, change: UserChange): void {
+    const entry = this.#pair(name)?.value as YAMLMap;
+    for (const [key, value] of Object.entries(change)) {
+      if (value === null) entry.delete(key);
+      else entry.set(key, value);
+    }
+  }
+
+  remove(name: string): void {
+    const users = this.#users();
+    users.items = users.items.filter((pair) => nameOf(pair) !== name);
+  }
+
+  /** @throws ConfigError when the result makes no sense, or the file cannot be written or was changed meanwhile */
+  save(check: (users: UserStore) => void = () => {}): void {
+    const text = this.#text();
+    check(UserStore.parse(this.path, text));
+    const there = exists(this.path);
+    if (there && read(this.path) !== this.#before)
+      throw new ConfigError({ file: this.path }, undefined, 'somebody else changed the file meanwhile', 'another try');
+    try {
+      replace(there ? realpathSync(this.path) : this.path, text);
+    } catch (error) {
+      const why = `the file cannot be written (${whyUnreadable(error)})`;
+      throw new ConfigError({ file: this.path }, undefined, why, 'a directory you may write');
+    }
+  }
+
+  #text(): string {
+    return this.#doc.contents === null ? this.#before : this.#doc.toString({ lineWidth: 0 });
+  }
+
+  #users(): YAMLMap {
+    const users = this.#doc.get('users');
+    if (isMap(users)) return users as YAMLMap;
+    this.#doc.set('users', this.#doc.createNode({}));
+    return this.#doc.get('users') as YAMLMap;
+  }
+
+  #pair(name: string): Pair | undefined {
+    return this.#users().items.find((pair) => nameOf(pair) === name);
+  }
+}
+
+/** A key such as 007 is a number to YAML and a name to us. */
+const nameOf = ({ key }: Pair): string => (isScalar(key) ? String(key.value) : String(key));
+
+const exists = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;
+
+const read = (path: string): string => {
+  const file = readSecretFile(path, MAX_USERS_FILE);
+  if (file.ok) return file.text;
+  throw new ConfigError({ file: path }, undefined, file.problem, 'a file with mode 0600, of at most 4 MiB');
+};
+
+/** The draft is complete on the disk before it takes the file's place. */
+const replace = (path: string, text: string): void => {
+  const draft = `${path}.${randomBytes(4).toString('hex')}.new`;
+  try {
+    const fd = openSync(draft, 'wx', 0o600);
+    try {
+      writeFileSync(fd, text);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    const owner = statSync(path, { throwIfNoEntry: false }) ?? statSync(dirname(path));
+    chownSync(draft, owner.uid, owner.gid);
+    renameSync(draft, path);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    throw error;
+  }
+};

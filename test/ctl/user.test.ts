@@ -1,0 +1,159 @@
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { type RunOptions, runCtl, scratch, withDaemon } from '../lib/ctl-rig.js';
+
+const USERS = `# Staff. Ask Ann before you change this.
+users:
+  # the boss
+  alice: {password: "wonderland", address: 10.99.0.50}   # since 2019
+  bob:
+    # on leave
+    password: builder
+    disabled: true
+  007: {nt_hash: "44ebba8d5312b8d611474411f56989ae"}
+  # the end
+`;
+
+const SECRETS = /wonderland|builder|44ebba8d|s3cret|other/i;
+
+/** A directory with a configuration and users; the daemon is stopped. */
+function make(t: Test, users: string | null = USERS) {
+  const dir = scratch(t);
+  const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 });
+  write('psk', 'a shared key of some length\n');
+  write('lockstep.yaml', 'ike: {psk_file: psk}\nusers_file: users.yaml\n');
+  if (users !== null) write('users.yaml', users);
+  const file = join(dir, 'users.yaml');
+  const run = async (args: string, options: RunOptions = {}) => {
+    const base = ['-c', join(dir, 'lockstep.yaml'), '-s', join(dir, 'none.sock')];
+    const ran = await runCtl([...base, 'user', ...args.split(' ')], options);
+    t.notMatch(`${ran.out}${ran.err}`, SECRETS, `${args}: no secret is shown`);
+    return ran;
+  };
+  return { dir, file, run, text: () => readFileSync(file, 'utf8') };
+}
+
+t.test('list: a table and JSON, without passwords', async (t) => {
+  const { run } = make(t);
+  t.equal(
+    (await run('list')).out,
+    [
+      'USER   STORED    ADDRESS     SESSIONS',
+      '7      nt_hash   pool        -',
+      'alice  password  10.99.0.50  -',
+      'bob    password  pool        -         disabled',
+    ].join('\n'),
+  );
+  t.match(JSON.parse((await run('list --json')).out), [
+    { name: '7', stored: 'nt_hash' },
+    { name: 'alice', stored: 'password', address: '10.99.0.50', sessions: null, disabled: false },
+    { name: 'bob', disabled: true },
+  ]);
+  t.equal((await make(t, '').run('list')).out, 'no users');
+});
+
+t.test('each change keeps every comment, the order and the mode', async (t) => {
+  const { run, text, file, dir } = make(t);
+  t.match(await run('add carol --address 10.99.0.51 --limit 2', { typed: ['s3cret'] }), {
+    status: 0,
+    out: 'carol was added (lockstepd is not running)',
+  });
+  t.match(await run('add 123 --nt-hash', { typed: ['s3cret'] }), { status: 0 });
+  t.match(await run('passwd alice', { typed: ['other', 'other'], typing: true }), { status: 0 });
+  t.match(await run('passwd 7', { typed: ['other'] }), { status: 0 });
+  t.match(await run('enable bob'), { out: /^bob may connect/ });
+  t.match(await run('disable alice'), { out: /^alice is disabled/ });
+  t.match(await run('set-address bob 10.99.0.60'), { out: /^bob gets 10\.99\.0\.60/ });
+  t.match(await run('set-address alice none'), { out: /^alice gets an address of the pool/ });
+  t.match(await run('limit bob 3'), { out: /^bob has 3 sessions at most/ });
+  t.match(await run('limit carol none'), { out: /^carol has the limit of all/ });
+  t.equal(
+    text(),
+    `# Staff. Ask Ann before you change this.
+users:
+  # the boss
+  alice: { password: "other", disabled: true } # since 2019
+  bob:
+    # on leave
+    password: builder
+    address: 10.99.0.60
+    sessions: 3
+  7: { password: other }
+  carol: { password: s3cret, address: 10.99.0.51 }
+  "123": { nt_hash: ${text().match(/nt_hash: ("?[0-9a-f]{32}"?)/)?.[1]} }
+  # the end
+`,
+  );
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  t.match(await run('del bob'), { out: /^bob was removed; `lockstep disconnect bob`/ });
+  t.notMatch(text(), /bob|builder/);
+  t.strictSame(readdirSync(dir).sort(), ['lockstep.yaml', 'psk', 'users.yaml'], 'no draft is left');
+});
+
+t.test('a first user, with no file; a file that is a link stays one', async (t) => {
+  const { run, text, file } = make(t, null);
+  t.match(await run('list'), { status: 2, err: /users\.yaml cannot be read \(no such file\)/ });
+  t.match(await run('add alice', { typed: ['s3cret'] }), { status: 0 });
+  t.equal(text(), 'users:\n  alice: { password: s3cret }\n');
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  const real = join(scratch(t), 'real.yaml');
+  writeFileSync(real, 'users:\n', { mode: 0o600 });
+  const link = join(scratch(t), 'users.yaml');
+  symlinkSync(real, link);
+  t.match(await runCtl(['-s', `${real}.no`, 'user', 'add', 'bob', '--users', link], { typed: ['s3cret'] }), {
+    status: 0,
+  });
+  t.match(readFileSync(real, 'utf8'), /bob/);
+});
+
+t.test('bad input: one sentence, 2, and the file is as before', async (t) => {
+  const { run, text, file } = make(t);
+  for (const [args, says, typed = []] of [
+    ['add alice', 'lockstep: alice: is a user already; `lockstep user passwd` changes the password'],
+    ['add dora', 'lockstep: no password was given'],
+    ['add dora', 'lockstep: no password was given', ['']],
+    ['add dora --limit x', 'lockstep: x: is not a number of sessions from 1 to 65535, or none', ['s3cret']],
+    ['add dora --limit 0', /users\.dora\.sessions: the value is not a number of sessions/, ['s3cret']],
+    ['add dora --address 10.99.0.50', /10\.99\.0\.50 already belongs to alice/, ['s3cret']],
+    ['add dora --address 10.99.0.1', /10\.99\.0\.1 is pool\.gateway/, ['s3cret']],
+    ['add dora', /not a text; allowed: a text of 1 to 256/, ['s3cret'.repeat(99)]],
+    ['add a\u0001b', /is not a user name/, ['s3cret']],
+    ['del nobody', `lockstep: nobody: no such user in ${file}`],
+    ['set-address bob here', /here is not allowed/],
+    ['limit bob many', /^lockstep: many: is not a number/],
+    ['passwd', /missing required argument 'name'/],
+    ['frobnicate', /unknown command/],
+  ] as [string, string | RegExp, string[]?][])
+    t.match(await run(args, { typed }), { status: 2, out: '', err: says }, args);
+  t.match(await run('passwd bob', { typed: ['s3cret', 'typo'], typing: true }), {
+    status: 2,
+    err: 'lockstep: the two passwords differ',
+  });
+  t.equal(text(), USERS);
+  chmodSync(file, 0o644);
+  t.match(await run('disable bob'), { status: 2, err: /has mode 0644/ });
+});
+
+t.test('a running daemon is asked to read the file again; one that cannot be reached is no silence', async (t) => {
+  const { file } = make(t);
+  let reloads = 0;
+  const run = await withDaemon(t, { reload: () => void reloads++ });
+  t.match(await run(['user', 'disable', 'alice', '--users', file]), { status: 0, out: 'alice is disabled' });
+  t.strictSame(JSON.parse((await run(['user', 'enable', 'alice', '--users', file, '--json'])).out), {
+    file,
+    done: 'alice may connect',
+    daemon: 'reloaded',
+  });
+  t.equal(reloads, 2);
+  const deaf = await withDaemon(t, {
+    reload: () => {
+      throw new Error('not now');
+    },
+  });
+  t.match(await deaf(['user', 'disable', 'alice', '--users', file]), {
+    status: 1,
+    err: `lockstep: ${file} is changed, but lockstepd was not told to read it again: not now`,
+  });
+  t.ok(existsSync(file));
+});
