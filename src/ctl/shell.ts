@@ -4,6 +4,8 @@ import { Writable } from 'node:stream';
 import { callControl } from '../daemon/control.js';
 
 export interface Shell {
+  /** Of this command. */
+  readonly version: string;
   /** One line, or several, to standard output. */
   print(text: string): void;
   /** The same to standard error. */
@@ -29,7 +31,8 @@ export class UsageError extends Error {}
 export class NotRunning extends Error {}
 
 /** The real one. */
-export const processShell = (): Shell => ({
+export const processShell = (version: string): Shell => ({
+  version,
   print: (text) => void process.stdout.write(`${text}\n`),
   complain: (text) => void process.stderr.write(`${text}\n`),
   terminal: process.stdout.isTTY === true,

@@ -15,7 +15,7 @@ users:
   # the end
 `;
 
-const SECRETS = /wonderland|builder|44ebba8d|s3cret|other/i;
+const SECRETS = /wonderland|builder|44ebba8d|s3cret|another/i;
 
 /** A directory with a configuration and users; the daemon is stopped. */
 function make(t: Test, users: string | null = USERS) {
@@ -60,8 +60,8 @@ t.test('each change keeps every comment, the order and the mode', async (t) => {
     out: 'carol was added (lockstepd is not running)',
   });
   t.match(await run('add 123 --nt-hash', { typed: ['s3cret'] }), { status: 0 });
-  t.match(await run('passwd alice', { typed: ['other', 'other'], typing: true }), { status: 0 });
-  t.match(await run('passwd 7', { typed: ['other'] }), { status: 0 });
+  t.match(await run('passwd alice', { typed: ['another', 'another'], typing: true }), { status: 0 });
+  t.match(await run('passwd 7', { typed: ['another'] }), { status: 0 });
   t.match(await run('enable bob'), { out: /^bob may connect/ });
   t.match(await run('disable alice'), { out: /^alice is disabled/ });
   t.match(await run('set-address bob 10.99.0.60'), { out: /^bob gets 10\.99\.0\.60/ });
@@ -73,13 +73,13 @@ t.test('each change keeps every comment, the order and the mode', async (t) => {
     `# Staff. Ask Ann before you change this.
 users:
   # the boss
-  alice: { password: "other", disabled: true } # since 2019
+  alice: { password: "another", disabled: true } # since 2019
   bob:
     # on leave
     password: builder
     address: 10.99.0.60
     sessions: 3
-  7: { password: other }
+  7: { password: another }
   carol: { password: s3cret, address: 10.99.0.51 }
   "123": { nt_hash: ${text().match(/nt_hash: ("?[0-9a-f]{32}"?)/)?.[1]} }
   # the end

@@ -63,7 +63,7 @@ t.test('a mistake is one sentence with the line and without the secret', async (
     ['users: [a]', ':1: users: is not a mapping; allowed: a line `name: {password: ...}` per user'],
     [
       'users:\n  a: s3cret',
-      ':2: users.a: is not a mapping; allowed: {password: ...} or {nt_hash: ...}, with address and disabled if wanted',
+      ':2: users.a: is not a mapping; allowed: {password: ...} or {nt_hash: ...}, with address and disabled and sessions if wanted',
     ],
     ['users:\n  a: {}', ':2: users.a: has no password; allowed: either password or nt_hash'],
     [
@@ -80,7 +80,7 @@ t.test('a mistake is one sentence with the line and without the secret', async (
     ],
     [
       'users:\n  a: {password: s3cret, adress: 10.0.0.5}',
-      ':2: users.a.adress: is an unknown key; allowed: password, nt_hash, address, disabled (did you mean address?)',
+      ':2: users.a.adress: is an unknown key; allowed: password, nt_hash, address, disabled, sessions (did you mean address?)',
     ],
     [
       'users:\n  a: {password: s3cret, address: 10.0.0.256}',

@@ -102,6 +102,7 @@ export async function runCtl(args: readonly string[], options: RunOptions = {}):
   const typed = [...(options.typed ?? [])];
   let waits = options.waits ?? 0;
   const shell: Shell = {
+    version: '9.8.7',
     print: (text) => void out.push(text),
     complain: (text) => void err.push(text),
     terminal: options.terminal ?? false,
