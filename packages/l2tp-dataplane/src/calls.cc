@@ -155,7 +155,10 @@ Failure PacketThread::update_session(Ids ids, const SessionUpdate& state) {
 
 void PacketThread::move_path(uint16_t tunnel, const Path& path) {
   post([this, tunnel, path] {
-    for (Session* s = forwarder_.sessions.of_tunnel(tunnel); s != nullptr; s = s->next_of_tunnel) s->path = path;
+    for (Session* s = forwarder_.sessions.of_tunnel(tunnel); s != nullptr; s = s->next_of_tunnel) {
+      s->path = path;
+      s->segments = true;
+    }
   });
 }
 

@@ -13,7 +13,7 @@ namespace dp {
 
 namespace {
 
-constexpr int kUdpGro = 104;  // Linux 5.0
+constexpr int kUdpSegment = 103, kUdpGro = 104;  // Linux 4.18, 5.0
 constexpr int kSoRcvmark = 75;  // Linux 5.19; older headers lack it
 constexpr int kSendBuffer = 1 << 20;
 
@@ -175,40 +175,94 @@ bool Receiver::path(size_t i, Path& out) {
   return addressed && (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
 }
 
-void Sender::add(const Socket& socket, const Path& to, const uint8_t* head, size_t head_length, const uint8_t* body,
-                 size_t body_length, Session* session, size_t octets) {
-  const size_t i = count_++;
+Sender::Message& Sender::open_message(const Socket& socket, const Path& to, size_t size, Session* session) {
   fd_ = socket.fd();
-  slots_[i] = {session, octets, 0};
-  std::memcpy(heads_[i], head, head_length);
-  iov_[i][0] = {heads_[i], head_length};
-  iov_[i][1] = {const_cast<uint8_t*>(body), body_length};
-  msghdr& m = messages_[i].msg_hdr;
-  std::memset(&m, 0, sizeof m);
-  std::memset(control_[i], 0, sizeof control_[i]);
-  m.msg_name = &names_[i];
-  m.msg_namelen = to_sockaddr(to.remote, to.port, &names_[i]);
-  m.msg_iov = iov_[i];
-  m.msg_iovlen = 2;
-  m.msg_control = control_[i];
-  m.msg_controllen = sizeof control_[i];
+  Message& m = messages_[count_++];
+  m.slot = {session, 0, 0, 0};
+  m.size = size;
+  m.total = 0;
+  m.first = m.last = kNone;
+  m.open = true;
+  m.name_length = to_sockaddr(to.remote, to.port, &m.name);
+  std::memset(m.control, 0, sizeof m.control);
+  msghdr h{};
+  h.msg_control = m.control;
+  h.msg_controllen = sizeof m.control;
   cmsghdr* last;
   if (to.local.family == Family::v4) {
     in_pktinfo info{};
     std::memcpy(&info.ipi_spec_dst, to.local.bytes.data(), 4);
-    last = append(m, nullptr, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+    last = append(h, nullptr, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
   } else {
     in6_pktinfo info{};
     std::memcpy(&info.ipi6_addr, to.local.bytes.data(), 16);
-    last = append(m, nullptr, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    last = append(h, nullptr, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
   }
-  if (to.mark != 0) last = append(m, last, SOL_SOCKET, SO_MARK, &to.mark, sizeof to.mark);
-  m.msg_controllen = static_cast<size_t>(reinterpret_cast<uint8_t*>(last) - control_[i]) + CMSG_ALIGN(last->cmsg_len);
+  if (to.mark != 0) last = append(h, last, SOL_SOCKET, SO_MARK, &to.mark, sizeof to.mark);
+  m.control_length = static_cast<size_t>(reinterpret_cast<uint8_t*>(last) - m.control) + CMSG_ALIGN(last->cmsg_len);
+  return m;
+}
+
+void Sender::add(const Socket& socket, const Path& to, const uint8_t* head, size_t head_length, const uint8_t* body,
+                 size_t body_length, Session* session, size_t octets) {
+  const size_t size = head_length + body_length;
+  Message* m = nullptr;
+  if (octets > 0 && session->segments && session->batch == batch_) {
+    m = &messages_[session->slot];
+    if (!m->open || size > m->size || m->slot.packets == kMaxSegments || m->total + size > kMaxMessage) m = nullptr;
+  }
+  if (m == nullptr) m = &open_message(socket, to, size, session);
+  if (octets > 0) {
+    session->batch = batch_;
+    session->slot = static_cast<uint16_t>(m - messages_);
+  }
+  m->open = octets > 0 && size == m->size;
+  m->slot.packets++;
+  m->slot.octets += octets;
+  m->total += size;
+  const auto i = static_cast<uint16_t>(pieces_++);
+  Piece& p = piece_[i];
+  if (head_length > 0) std::memcpy(p.head, head, head_length);
+  p.head_length = head_length;
+  p.body = body;
+  p.body_length = body_length;
+  p.octets = octets;
+  p.next = kNone;
+  (m->first == kNone ? m->first : piece_[m->last].next) = i;
+  m->last = i;
+}
+
+void Sender::prepare() {
+  size_t at = 0;
+  for (size_t i = 0; i < count_; i++) {
+    Message& m = messages_[i];
+    msghdr& h = headers_[i].msg_hdr;
+    h = {};
+    h.msg_name = &m.name;
+    h.msg_namelen = m.name_length;
+    h.msg_control = m.control;
+    h.msg_controllen = m.control_length;
+    h.msg_iov = iov_[at];
+    h.msg_iovlen = 2 * m.slot.packets;
+    for (uint16_t k = m.first; k != kNone; k = piece_[k].next) {
+      iov_[at][0] = {piece_[k].head, piece_[k].head_length};
+      iov_[at++][1] = {const_cast<uint8_t*>(piece_[k].body), piece_[k].body_length};
+    }
+    if (m.slot.packets == 1) continue;
+    auto* c = reinterpret_cast<cmsghdr*>(m.control + m.control_length);
+    const auto size = static_cast<uint16_t>(m.size);
+    c->cmsg_level = IPPROTO_UDP;
+    c->cmsg_type = kUdpSegment;
+    c->cmsg_len = CMSG_LEN(sizeof size);
+    std::memcpy(CMSG_DATA(c), &size, sizeof size);
+    h.msg_controllen = m.control_length + CMSG_SPACE(sizeof size);
+  }
 }
 
 int Sender::send(int wait_ms) {
+  prepare();
   for (size_t at = 0; at < count_;) {
-    const int n = sendmmsg(fd_, messages_ + at, static_cast<unsigned>(count_ - at), MSG_DONTWAIT);
+    const int n = sendmmsg(fd_, headers_ + at, static_cast<unsigned>(count_ - at), MSG_DONTWAIT);
     if (n > 0) {
       at += static_cast<size_t>(n);
       continue;
@@ -221,9 +275,51 @@ int Sender::send(int wait_ms) {
       wait_ms -= kStep;
       if (poll(&p, 1, kStep) >= 0) continue;
     }
-    slots_[at++].error = error;
+    Message& m = messages_[at++];
+    if (m.slot.packets > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
+      m.slot.session->segments = false;
+      send_apart(m);
+    } else {
+      m.slot = {m.slot.session, 0, 0, m.slot.packets};
+    }
   }
   return wait_ms;
+}
+
+// The datagrams of a message one by one.
+void Sender::send_apart(Message& m) {
+  mmsghdr apart[kMaxSegments];
+  iovec iov[kMaxSegments][2];
+  size_t octets[kMaxSegments];
+  size_t count = 0;
+  for (uint16_t k = m.first; k != kNone; k = piece_[k].next) {
+    iov[count][0] = {piece_[k].head, piece_[k].head_length};
+    iov[count][1] = {const_cast<uint8_t*>(piece_[k].body), piece_[k].body_length};
+    octets[count] = piece_[k].octets;
+    msghdr& h = apart[count].msg_hdr;
+    h = {};
+    h.msg_name = &m.name;
+    h.msg_namelen = m.name_length;
+    h.msg_control = m.control;
+    h.msg_controllen = m.control_length;
+    h.msg_iov = iov[count++];
+    h.msg_iovlen = 2;
+  }
+  for (size_t at = 0; at < count;) {
+    const int n = sendmmsg(fd_, apart + at, static_cast<unsigned>(count - at), MSG_DONTWAIT);
+    if (n > 0) {
+      at += static_cast<size_t>(n);
+    } else if (errno != EINTR) {
+      m.slot.packets--;
+      m.slot.octets -= octets[at++];
+      m.slot.dropped++;
+    }
+  }
+}
+
+void Sender::clear() {
+  count_ = pieces_ = 0;
+  batch_++;
 }
 
 }  // namespace dp

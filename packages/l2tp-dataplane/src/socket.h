@@ -71,18 +71,23 @@ class Receiver {
   alignas(cmsghdr) uint8_t control_[kBatch][128];
 };
 
-// Datagrams waiting for one sendmmsg.
+// Datagrams waiting for one sendmmsg. Those of a session that have the same size, the last one at most, are one message with
+// UDP_SEGMENT, until the kernel refuses it: it does on every route with an IPsec policy (EIO), and where a datagram is larger
+// than the link's MTU.
 class Sender {
  public:
+  // A message. What was not sent of it is in `dropped`, not in `packets` and `octets`.
   struct Slot {
     Session* session;  // null for control
+    size_t packets;
     size_t octets;
-    int error;
+    size_t dropped;
   };
 
-  bool full() const { return count_ == kBatch; }
+  bool full() const { return count_ == kBatch || pieces_ == kPieces; }
   bool empty() const { return count_ == 0; }
-  // `head` is copied, `body` is not. A batch leaves through one socket: flush() before another one is used.
+  // `head` is copied, `body` is not. A batch leaves through one socket: send() and clear() before another one is used.
+  // Datagrams of one session leave in order; `octets` 0 = not in transit, and never in a message with others.
   void add(const Socket& socket, const Path& to, const uint8_t* head, size_t head_length, const uint8_t* body,
            size_t body_length, Session* session, size_t octets);
   int socket() const { return fd_; }
@@ -90,18 +95,47 @@ class Sender {
   // Afterwards slot() tells what became of each, until clear().
   int send(int wait_ms);
   size_t count() const { return count_; }
-  const Slot& slot(size_t i) const { return slots_[i]; }
-  void clear() { count_ = 0; }
+  const Slot& slot(size_t i) const { return messages_[i].slot; }
+  void clear();
 
  private:
+  static constexpr size_t kPieces = 512;
+  static constexpr size_t kMaxSegments = 64;      // UDP_MAX_SEGMENTS before Linux 6.6
+  static constexpr size_t kMaxMessage = 65'000;   // octets; an IP packet has room for 65 507
+  static constexpr uint16_t kNone = 0xffff;
+
+  struct Piece {
+    uint8_t head[kMaxDataHeader + kMaxHead];
+    size_t head_length;
+    const uint8_t* body;
+    size_t body_length;
+    size_t octets;
+    uint16_t next;
+  };
+  struct Message {
+    Slot slot;
+    size_t size;   // of each datagram but the last
+    size_t total;
+    uint16_t first, last;
+    bool open;
+    sockaddr_in6 name;
+    socklen_t name_length;
+    size_t control_length;  // without UDP_SEGMENT
+    alignas(cmsghdr) uint8_t control[CMSG_SPACE(sizeof(in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(uint32_t))];
+  };
+
+  Message& open_message(const Socket& socket, const Path& to, size_t size, Session* session);
+  void prepare();
+  void send_apart(Message& m);
+
   int fd_ = -1;
   size_t count_ = 0;
-  Slot slots_[kBatch];
-  mmsghdr messages_[kBatch];
-  iovec iov_[kBatch][2];
-  sockaddr_in6 names_[kBatch];
-  uint8_t heads_[kBatch][kMaxDataHeader + kMaxHead];
-  alignas(cmsghdr) uint8_t control_[kBatch][CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t))];
+  size_t pieces_ = 0;
+  uint64_t batch_ = 1;
+  Piece piece_[kPieces];
+  Message messages_[kBatch];
+  mmsghdr headers_[kBatch];
+  iovec iov_[kPieces][2];
 };
 
 }  // namespace dp

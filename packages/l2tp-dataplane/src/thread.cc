@@ -201,14 +201,15 @@ void PacketThread::finish(Sender& sender) {
   for (size_t i = 0; i < sender.count(); i++) {
     const Sender::Slot& slot = sender.slot(i);
     if (slot.session == nullptr) {
-      if (slot.error != 0) globals_.drop(GlobalDrop::send);
-    } else if (slot.error != 0) {
-      slot.session->drop(SessionDrop::send);
-    } else if (slot.octets > 0) {
-      slot.session->counters->packets_out.add();
-      slot.session->counters->octets_out.add(slot.octets);
-      slot.session->counters->last_traffic.set(now);
+      if (slot.dropped > 0) globals_.drop(GlobalDrop::send);
+      continue;
     }
+    SessionCounters& c = *slot.session->counters;
+    if (slot.dropped > 0) c.drop(SessionDrop::send, slot.dropped);
+    if (slot.octets == 0) continue;
+    c.packets_out.add(slot.packets);
+    c.octets_out.add(slot.octets);
+    c.last_traffic.set(now);
   }
   sender.clear();
 }

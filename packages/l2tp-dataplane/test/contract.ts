@@ -422,6 +422,34 @@ function wayBack(test: Define): void {
     ]);
   });
 
+  test('a burst leaves whole and in order', async (t, b) => {
+    b.session().session({ open: true, prefixes: ['10.9.0.3/32'] }, { sessionId: 3, peerSessionId: 0x5555 });
+    const size = (i: number) => (i % 7 === 0 ? 40 : i % 11 === 0 ? 999 : 1000);
+    const packets = Array.from({ length: 120 }, (_, i) =>
+      ipv4({
+        from: INSIDE,
+        to: i % 3 === 0 ? '10.9.0.3' : CLIENT,
+        id: i,
+        payload: udp(1, 2, new Array<number>(size(i)).fill(i)),
+      }),
+    );
+    for (const p of packets) b.rig.tunPacket(p);
+    await b.until('all of it', () => b.sent.length === packets.length);
+    for (const [peer, to] of [
+      ['4444', 2],
+      ['5555', 3],
+    ] as const) {
+      const mine = packets.filter((p) => p[19] === to);
+      const sent = b.sent.map((s) => toHex(s.data)).filter((d) => d.slice(12, 16) === peer);
+      t.strictSame(
+        sent.map((d) => d.slice(24)),
+        mine.map(toHex),
+      );
+      const octets = BigInt(mine.reduce((n, p) => n + p.length, 0));
+      t.match(b.dataplane.sessionCounters(1, to), { packetsOut: BigInt(mine.length), octetsOut: octets, drops: {} });
+    }
+  });
+
   test('a closed session gets nothing', async (t, b) => {
     b.session({ prefixes: [`${CLIENT}/32`] });
     b.rig.tunPacket(inside());

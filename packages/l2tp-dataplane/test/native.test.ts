@@ -49,6 +49,13 @@ const unit = build(
 const stress = build('stress', 'thread', ['test/native/stress'], [...PACKET_CODE, ...THREAD]);
 const WRAPPED = '-Wl,--wrap=write,--wrap=epoll_wait';
 const wake = build('wake', 'address,undefined', ['test/native/wake'], [...PACKET_CODE, ...THREAD], WRAPPED);
+const send = build(
+  'send',
+  'address,undefined',
+  ['test/native/send'],
+  [...PACKET_CODE, 'socket'],
+  '-Wl,--wrap=sendmmsg',
+);
 
 t.test('packet code: units, then mutations of test/native/seeds.txt', async (t) => {
   const { stdout } = await run(await unit, ['test/native/seeds.txt', String(ROUNDS)], { cwd: home });
@@ -63,6 +70,11 @@ t.test('packet thread: floods, changes and ends without a data race', async (t) 
   const namespace = process.getuid?.() === 0 ? ['-n'] : ['-rn'];
   const { stdout } = await run('unshare', [...namespace, ...still, await stress], { timeout: 600_000 });
   t.match(stdout, /^ok \d+ upcalls$/m);
+});
+
+t.test('sender: trains of datagrams, refused or not', async (t) => {
+  const { stdout } = await run(await send, [], { timeout: 600_000 });
+  for (const line of stdout.trim().split('\n')) t.match(line, /^ok /);
 });
 
 t.test('packet thread: sleeps after a wakeup that came too late', async (t) => {
