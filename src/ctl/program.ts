@@ -2,7 +2,9 @@
 import { Command, CommanderError } from 'commander';
 import { DEFAULT_CONFIG } from '../daemon/config.js';
 import { ConfigError, EXIT } from '../daemon/errors.js';
+import { addConfig } from './config.js';
 import { addDisconnect } from './disconnect.js';
+import { addDoctor } from './doctor.js';
 import { addDrain } from './drain.js';
 import { addPool } from './pool.js';
 import { addSession, addSessions } from './sessions.js';
@@ -29,6 +31,8 @@ const COMMANDS: readonly AddCommand[] = [
   addDrain,
   addTrace,
   addUser,
+  addDoctor,
+  addConfig,
   addVersion,
 ];
 

@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { callControl } from '../daemon/control.js';
+import type { World } from '../daemon/doctor.js';
 
 export interface Shell {
   /** Of this command. */
@@ -20,6 +21,8 @@ export interface Shell {
   wait(ms: number): Promise<boolean>;
   /** A line typed without echo, or, when standard input is no terminal, its first line. Undefined: none came. */
   readSecret(prompt: string): Promise<string | undefined>;
+  /** What `doctor` looks at instead of this host, in tests. */
+  readonly world?: World;
   /** Rejects with the daemon's sentence, or one that says why there was no answer. */
   call(socket: string, method: 'GET' | 'POST', path: string, body?: object): Promise<unknown>;
 }

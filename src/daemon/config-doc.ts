@@ -17,15 +17,16 @@ const section = (title: string, settings: [key: string, leaf: Leaf<unknown>][]):
   [`## ${title}`, '', ...settings.map(([key, leaf]) => setting(key, leaf))].join('\n');
 
 const setting = (key: string, leaf: Leaf<unknown>): string =>
+  [`### \`${key}\``, '', settingText(key, leaf), ''].join('\n');
+
+/** What a setting means, for the page and for `lockstep config explain`. */
+export const settingText = (key: string, leaf: Leaf<unknown>): string =>
   [
-    `### \`${key}\``,
-    '',
     leaf.doc,
     '',
     `- allowed: ${leaf.format.allowed}`,
     `- default: ${leaf.shown ?? `\`${show(leaf.default)}\``}`,
     `- environment: ${ENV_LESS.has(key) ? 'none' : `\`${envName(key)}\``}`,
-    '',
   ].join('\n');
 
 /** As one would write it in the file. */

@@ -6,6 +6,7 @@ import type { Test } from 'tap';
 import { lockstep } from '../../src/ctl/program.js';
 import { callDaemon, type Shell } from '../../src/ctl/shell.js';
 import { type ControlHandlers, ControlServer, type PoolView, type StatusView } from '../../src/daemon/control.js';
+import type { World } from '../../src/daemon/doctor.js';
 import type { TraceView } from '../../src/daemon/timeline.js';
 import type { SessionView } from '../../src/daemon/view.js';
 
@@ -88,6 +89,7 @@ export interface RunOptions {
   readonly color?: boolean;
   /** Standard input is a terminal. */
   readonly typing?: boolean;
+  readonly world?: World;
   /** What comes at prompts. */
   readonly typed?: readonly string[];
   /** How often wait() says to go on; before each, `onWait`. */
@@ -114,6 +116,7 @@ export async function runCtl(args: readonly string[], options: RunOptions = {}):
     },
     readSecret: async () => typed.shift(),
     call: callDaemon,
+    ...(options.world === undefined ? {} : { world: options.world }),
   };
   const status = await lockstep(args, shell);
   return { status, out: out.join('\n'), err: err.join('\n') };
