@@ -5,11 +5,14 @@
 import type { AddressPool } from '../proto/aaa/pool.js';
 import type { AuthRequest, AuthResult } from '../proto/ppp/events.js';
 import { verifyChapMd5, verify as verifyMsChapV2, verifyPap } from '../proto/ppp/mschap.js';
+import { brokenBinding, type IdentityBindings } from './identity.js';
 import type { User, UserStore } from './users.js';
 
 export interface AuthContext {
   /** The client's outer address: NAS accounting, and the rule for reconnects. */
   readonly remote: string;
+  /** What the client's machine proved to IKE to be, as charon prints it; undefined when its SA is gone. */
+  readonly identity: string | undefined;
   readonly sessionId: number;
   readonly tunnelId: number;
   /** Called with the name once the user has proven who he is, before an address is leased: leftovers go first. */
@@ -17,9 +20,21 @@ export interface AuthContext {
 }
 
 /** What the log says of a refusal; the client only ever sees the RFC 2759 code. */
-export type AuthVerdict = { readonly result: AuthResult; readonly cause?: AuthCause };
+export interface AuthVerdict {
+  readonly result: AuthResult;
+  readonly cause?: AuthCause;
+  /** More for the log. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+}
 
-export type AuthCause = 'unknown-user' | 'wrong-password' | 'disabled' | 'needs-cleartext' | 'no-address' | 'too-many';
+export type AuthCause =
+  | 'unknown-user'
+  | 'wrong-password'
+  | 'wrong-identity'
+  | 'disabled'
+  | 'needs-cleartext'
+  | 'no-address'
+  | 'too-many';
 
 export interface Aaa {
   authenticate(request: AuthRequest, context: AuthContext): Promise<AuthVerdict>;
@@ -29,6 +44,7 @@ export interface Aaa {
 
 export interface LocalAaaOptions {
   readonly users: () => UserStore;
+  readonly identities: () => IdentityBindings;
   readonly pool: AddressPool;
   readonly dns: readonly string[];
   readonly nbns: readonly string[];
@@ -49,6 +65,12 @@ export class LocalAaa implements Aaa {
     if (user === undefined) return refuse('unknown-user', 691, 'Authentication failure');
     const proof = prove(request, user);
     if (!proof.ok) return refuse(proof.cause, 691, 'Authentication failure');
+    // To the client as a wrong password: whoever has stolen the right one must not learn that it is.
+    const pattern = brokenBinding(this.#options.identities(), user.name, context.identity);
+    if (pattern !== undefined) {
+      const facts = { identity: context.identity, pattern };
+      return { ...refuse('wrong-identity', 691, 'Authentication failure'), facts };
+    }
     // RFC 2759 §6: the account's state is told only to whoever knows the password.
     if (user.disabled) return refuse('disabled', 647, 'Account disabled');
     context.claim(user.name);

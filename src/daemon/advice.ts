@@ -160,6 +160,11 @@ export const ADVICE: Readonly<Record<Cause, Advice>> = {
     shows: ['Windows 691', 'Apple "Authentication failed"'],
     advice: 'the password is not the one in the users file; an `nt_hash` must be of exactly this password',
   },
+  'wrong-identity': {
+    shows: ['Windows 691', 'Apple "Authentication failed"'],
+    advice:
+      "the password was right, but `identity` binds this user to other machines: somebody else has the password, or the client's IKE identity is new",
+  },
   disabled: {
     shows: ['Windows 647', 'Windows 691'],
     advice: 'the user is disabled in the users file: `lockstep user enable <name>`',

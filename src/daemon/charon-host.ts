@@ -1,9 +1,10 @@
 /**
- * charon as our own child (`ike.charon: spawn`). Before it starts, the kernel is cleared of what an earlier run of ours
+ * charon as our own child (`ike.charon: spawn`), or as another service's (`external`). Before ours starts, the kernel is cleared of what an earlier run of ours
  * left: marks begin at 1 again in a new charon, and an old SA's packets would be attributed to a new client.
  */
 import { type CharonExit, CharonProcess } from '../io/charon-process.js';
-import { claimXfrm, describe, inspectXfrm, probeEsp, removeOwn, type XfrmOptions } from '../io/xfrm.js';
+import type { IkeSa } from '../io/ports.js';
+import { claimXfrm, describe, inspectXfrm, probeEsp, removeOrphans, removeOwn, type XfrmOptions } from '../io/xfrm.js';
 import type { Log } from './log.js';
 import type { CharonHost } from './sidecar.js';
 
@@ -54,6 +55,34 @@ export class SpawnedCharon implements CharonHost {
   stop(): Promise<void> {
     return this.#process.stop();
   }
+}
+
+/** charon as another service's: it may hold SAs of before, and of a charon before it the kernel may. */
+export class ExternalCharon implements CharonHost {
+  readonly #o: KernelOptions;
+
+  constructor(options: KernelOptions) {
+    this.#o = options;
+  }
+
+  async start(): Promise<void> {
+    const { xfrm, listen } = this.#o;
+    await probeEsp();
+    await refuseForeign(this.#o);
+    await claimXfrm(listen, xfrm);
+  }
+
+  readonly settle = async (sas: () => Promise<readonly IkeSa[]>): Promise<void> => {
+    const known = async () => new Set((await sas()).flatMap((sa) => sa.children.flatMap((c) => [c.spiIn, c.spiOut])));
+    const removed = await removeOrphans(known, this.#o.xfrm);
+    if (removed > 0) this.#o.log.info('ike.stale-removed', { removed });
+  };
+
+  /** Nothing of ours runs. */
+  async stop(): Promise<void> {}
+
+  /** VICI tells. */
+  onExit(): void {}
 }
 
 /**

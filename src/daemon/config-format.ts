@@ -102,6 +102,26 @@ export const record = <T extends Record<string, unknown>>(fields: { [K in keyof 
   return Object.assign(f, { allowed });
 };
 
+/** One, or a list; a text is one element, commas and all. */
+export const oneOrMore = <T>(element: Format<T>, max = 64): Format<readonly T[]> => {
+  const many = list(element, { min: 1, max });
+  return Object.assign((raw: unknown): readonly T[] => many(Array.isArray(raw) ? raw : [raw]), {
+    allowed: `${element.allowed}, or a list of at most ${max}`,
+  });
+};
+
+/** A mapping whose names are the operator's. */
+export const mapping = <T>(names: string, value: Format<T>, max = 65_536): Format<ReadonlyMap<string, T>> => {
+  const allowed = `a mapping of at most ${max} ${names}, each to ${value.allowed}`;
+  const f = (raw: unknown): ReadonlyMap<string, T> => {
+    if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) throw new NotAllowed([], raw, allowed);
+    const entries = Object.entries(raw);
+    if (entries.length > max) throw new NotAllowed([], `a mapping of ${entries.length}`, allowed);
+    return new Map(entries.map(([name, v]) => [name, within(name, () => value(v))]));
+  };
+  return Object.assign(f, { allowed });
+};
+
 /** A text the pattern matches. */
 export const text = (allowed: string, pattern: RegExp): Format<string> =>
   format(allowed, (raw) => (typeof raw === 'string' && pattern.test(raw) ? raw : undefined));

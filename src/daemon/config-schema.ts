@@ -109,7 +109,7 @@ export const SCHEMA = {
       '9h',
     ),
     charon: leaf(
-      '`spawn`: lockstepd starts and supervises its own charon. `external`: another service does (lockstep-ike.service).',
+      '`spawn`: lockstepd starts and supervises its own charon. `external`: another service does (lockstep-ike.service), with a private charon: all it has loaded is replaced. Sessions do not survive a restart of either.',
       f.oneOf('spawn', 'external'),
       'spawn',
     ),
@@ -210,6 +210,12 @@ export const SCHEMA = {
       'any',
     ),
   },
+  identity: leaf(
+    'Binds users to machines: `{alice: "*.example.com", bob: ["C=DE, O=Example, CN=laptop-7", 192.168.1.20]}`. Such a user may log in only over an IKE SA whose peer identity matches one of the patterns; anyone else may from anywhere. The identity is the text charon prints as `remote-id` (`lockstep sessions` and `ike.child-up` show it): the ID the client sent, which is an address, a host name, an e-mail address or a distinguished name such as `C=DE, O=Example, CN=laptop-7`; with a certificate, the certificate must contain it. A pattern must match all of it; `*` stands for any characters or none, commas and dots too, every other character for itself, and upper and lower case of A to Z are the same. With one pre-shared key for all, the ID is what the client says, and an IKEv1 client with a pre-shared key says its own address, as a rule a private one: only certificates, or IKEv2 with a key for each identity, prove it. The client sees a wrong password. Read again on SIGHUP; sessions that are up stay.',
+    f.mapping('user names', f.oneOrMore(f.text('a pattern of 1 to 1024 characters', /^[^\p{Cc}]{1,1024}$/u))),
+    {},
+    'none',
+  ),
   users_file: leaf('The local users, mode 0600.', f.path, 'users.yaml'),
   run_dir: leaf('Sockets and the private charon configuration; gone after a reboot.', f.path, '/run/lockstep'),
   state_dir: leaf('What must survive a restart.', f.path, '/var/lib/lockstep'),
@@ -244,8 +250,9 @@ export type Settings = Values<typeof SCHEMA>;
 
 export const isLeaf = (node: object): node is Leaf<unknown> => 'format' in node && typeof node.format === 'function';
 
-/** A list of mappings has no spelling in the environment. */
+/** Mappings have no spelling in the environment. */
 export const ENV_LESS: ReadonlySet<string> = new Set([
+  'identity',
   'listen.raw',
   'ike.psk_ranges',
   'ike.psk_ids',

@@ -233,7 +233,7 @@ function convictSchema(node: object = SCHEMA, prefix = ''): convict.Schema<Recor
         name,
         {
           doc: child.doc,
-          format: `lockstep ${key}`,
+          format: ENV_LESS.has(key) ? WHOLE : `lockstep ${key}`,
           default: child.default,
           ...(ENV_LESS.has(key) ? {} : { env: envName(key) }),
         },
@@ -242,6 +242,9 @@ function convictSchema(node: object = SCHEMA, prefix = ''): convict.Schema<Recor
   );
 }
 
+// Under this name convict takes a mapping whole, and does not look into it for settings.
+const WHOLE = 'object';
+convict.addFormat({ name: WHOLE, validate: () => {}, coerce: (v: unknown) => v });
 // Named formats with a converter of their own keep convict from guessing ("4x" would become 4, "maybe" true).
 for (const [key, { format }] of leaves())
   convict.addFormat({ name: `lockstep ${key}`, validate: format, coerce: (v: unknown) => v });

@@ -88,6 +88,7 @@ export class Connections {
         close: ({ ids: { tunnelId, sessionId } }, result) =>
           this.#endpoint.input({ type: 'close-session', tunnelId, sessionId, result }),
         probe: ({ id }) => this.#endpoint.input({ type: 'probe', tunnelId: id }),
+        identityOf: ({ path }) => this.#o.sa(path.mark)?.ike.remoteId,
         samePeer: (a, b) => (a.path.mark !== 0 && a.path.mark === b.path.mark) || this.#sameHost(a, b),
       },
       onEnd: () => this.#settle(),

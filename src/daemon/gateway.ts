@@ -29,6 +29,8 @@ import { sessionViews } from './view.js';
 
 /* Implementation */
 const TUN_NAME = 'lockstep0';
+/** So many of another's rules are named in the log. */
+const MARK_RULES = 20;
 /** A stop waits this long for peers to acknowledge before it goes on without them. */
 const DRAIN_MS = 12_000;
 
@@ -116,6 +118,7 @@ export class Gateway {
   async start(): Promise<void> {
     const { config, version, log } = this.#o;
     for (const { event, hint } of configWarnings(config)) log.warn(event, { hint });
+    this.#warnOfStrangers();
     try {
       this.#starting = this.#bringUp().finally(() => {
         this.#starting = undefined;
@@ -178,7 +181,8 @@ export class Gateway {
     this.#inside.routeTo([...users.fixedAddresses()].map(([, address]) => address));
     this.#users = users;
     this.#pool.setFixed(users.fixedAddresses());
-    this.#o.log.info('users.reloaded', { users: users.size });
+    this.#o.log.info('users.reloaded', { users: users.size, bound: this.#config.identity.size });
+    this.#warnOfStrangers();
   }
 
   /**
@@ -330,6 +334,18 @@ export class Gateway {
       const hint = `an accept of ours cannot overrule it: accept ${ports.join(', ')} and forwarded packets there`;
       this.#o.log.warn('firewall.foreign-drop', { chain, hint });
     }
+    await this.#warnOfMarks();
+  }
+
+  async #warnOfMarks(): Promise<void> {
+    if (this.#o.host.ike === undefined) return;
+    const rules = await this.#o.host.markUsers();
+    if (rules.length === 0) return;
+    this.#o.log.warn('firewall.mark-collision', {
+      rules: rules.slice(0, MARK_RULES),
+      ...(rules.length > MARK_RULES ? { more: rules.length - MARK_RULES } : {}),
+      hint: "each client's packets have a mark of their own, from 1 to 65535: let these rules use marks above, with a mask such as 0xffff0000, and leave UDP 1701 out",
+    });
   }
 
   async #startSidecar(): Promise<void> {
@@ -434,11 +450,21 @@ export class Gateway {
     const { config } = this.#o;
     return new LocalAaa({
       users: () => this.#users,
+      identities: () => this.#config.identity,
       pool: this.#pool,
       dns: config.dns,
       nbns: config.nbns,
       sessionsPerUser: config.limits.sessionsPerUser,
     });
+  }
+
+  /** A name misspelled in `identity` leaves the user it means free. */
+  #warnOfStrangers(): void {
+    for (const user of this.#config.identity.keys()) {
+      if (this.#users.find(user)?.name === user) continue;
+      const hint = '`identity` names a user that is not in the users file: is it misspelled?';
+      this.#o.log.warn('identity.unknown-user', { user, hint });
+    }
   }
 
   #status(): StatusView {

@@ -4,10 +4,11 @@ import { CharonMonitor } from '../io/charon.js';
 import { MonotonicClock } from '../io/clock.js';
 import { type Dataplane, type DataplaneOptions, openDataplane } from '../io/dataplane.js';
 import { type Firewall, foreignDropPolicies, openFirewall, type RawListener } from '../io/firewall.js';
+import { markUsers } from '../io/fwmarks.js';
 import type { Clock, IkeMonitor } from '../io/ports.js';
 import { type SysctlPath, Sysctls } from '../io/sysctl.js';
 import { inspectXfrm, shuntsStand, type XfrmPolicy } from '../io/xfrm.js';
-import { SpawnedCharon } from './charon-host.js';
+import { ExternalCharon, SpawnedCharon } from './charon-host.js';
 import type { Config, IkeConfig } from './config.js';
 import { Inside, type InsideOptions } from './inside.js';
 import type { Log } from './log.js';
@@ -23,6 +24,8 @@ export interface Host {
   openFirewall(): Promise<Firewall>;
   /** Chains of others that drop what we accept. */
   foreignDropPolicies(): Promise<string[]>;
+  /** Rules of others that match or set the packet marks of our clients' SAs. Never rejects. */
+  markUsers(): Promise<string[]>;
   readonly sysctls: { set(path: SysctlPath, value: string): Promise<unknown>; restore(): Promise<void> };
   /** Absent when L2TP is served raw only. */
   readonly ike: IkeHost | undefined;
@@ -31,7 +34,6 @@ export interface Host {
 /** charon, and what the kernel says of the policies it was given. */
 export interface IkeHost {
   readonly monitor: IkeMonitor;
-  /** Absent when charon is run by somebody else. */
   readonly charon: CharonHost | undefined;
   /** Whether the kernel has the drop policies. */
   kernelConfirms(): Promise<boolean>;
@@ -53,6 +55,7 @@ export function realHost(config: Config, { listen, raw }: Listening, log: Log): 
     openDataplane,
     openFirewall: () => openFirewall(raw === undefined ? {} : { raw: [raw] }),
     foreignDropPolicies,
+    markUsers,
     sysctls: new Sysctls({ record: join(stateDir, 'sysctl-owned.json') }),
     ike: ike === null ? undefined : ikeHost(config, ike, listen, log),
   };
@@ -61,14 +64,15 @@ export function realHost(config: Config, { listen, raw }: Listening, log: Log): 
 function ikeHost({ runDir, stateDir }: Config, ike: IkeConfig, listen: readonly string[], log: Log): IkeHost {
   const xfrm = { record: join(stateDir, 'xfrm-owned.json') };
   const { vici, allowForeign, aggressive } = ike;
-  const spawned = { runDir, vici, xfrm, listen, allowForeign, aggressive, log };
+  const charon = { xfrm, listen, allowForeign, log };
   return {
     monitor: new CharonMonitor({
       endpoint: ike.vici,
       onRetry: (why, delayMs) => log.debug('ike.vici-retry', { why, delayMs }),
       onOddity: (what) => log.warn('ike.vici-odd', { what }),
     }),
-    charon: ike.charon === 'spawn' ? new SpawnedCharon(spawned) : undefined,
+    charon:
+      ike.charon === 'spawn' ? new SpawnedCharon({ ...charon, runDir, vici, aggressive }) : new ExternalCharon(charon),
     kernelConfirms: async () => hasShunts((await inspectXfrm(xfrm)).ours.policies, listen),
     kernelHolds: () => shuntsStand(listen),
   };

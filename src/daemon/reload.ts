@@ -12,7 +12,8 @@ export interface ConfigChange {
 
 /** Of `ike.`, all but what charon and the daemon were started with. */
 const FIXED = ['ike.aggressive', 'ike.charon', 'ike.allow_foreign', 'ike.vici'];
-const reloadable = (key: string): boolean => key === 'users_file' || (key.startsWith('ike.') && !FIXED.includes(key));
+const reloadable = (key: string): boolean =>
+  key === 'users_file' || key === 'identity' || (key.startsWith('ike.') && !FIXED.includes(key));
 
 export function configChange(before: Config, after: Config): ConfigChange {
   const section = (before.ike === null) !== (after.ike === null);
@@ -25,7 +26,8 @@ export function configChange(before: Config, after: Config): ConfigChange {
 
 /** `before` with what of `after` needs no restart. */
 export function withReloadable(before: Config, after: Config): Config {
-  return { ...before, origin: after.origin, usersFile: after.usersFile, ike: withFixed(before.ike, after.ike) };
+  const { origin, usersFile, identity } = after;
+  return { ...before, origin, usersFile, identity, ike: withFixed(before.ike, after.ike) };
 }
 
 function withFixed(before: IkeConfig | null, after: IkeConfig | null): IkeConfig | null {
@@ -41,6 +43,7 @@ const READ: Readonly<Record<string, (c: Config) => unknown>> = {
   'ike.psk_ids': ({ ike }) => ike?.pskIds.map((r) => [r.id, r.psk.reveal()]),
   'ike.certificates.server': ({ ike }) => ike?.certificates?.server.map((s) => [s.cert, s.chain, s.key.reveal()]),
   'ike.certificates.crl_policy': ({ ike }) => ike?.certificates?.strict,
+  identity: ({ identity }) => [...identity],
   'pool.ipv4': ({ pool }) => pool.ranges,
   'l2tp.secret_file': ({ l2tp }) => l2tp.secret?.reveal(),
 };

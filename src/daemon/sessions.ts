@@ -39,6 +39,8 @@ export interface SessionsOptions {
     probe(tunnel: Tunnel): void;
     /** Whether both tunnels are certainly of one machine. */
     samePeer(a: Tunnel, b: Tunnel): boolean;
+    /** The IKE identity of the tunnel's peer. */
+    identityOf(tunnel: Tunnel): string | undefined;
   };
   /** A session is gone. */
   readonly onEnd: () => void;
@@ -150,7 +152,7 @@ export class Sessions {
   }
 
   #authenticate(session: Session, request: (LinkOut & { type: 'authenticate' })['request']): void {
-    const { aaa, log, registry } = this.#o;
+    const { aaa, call, log, registry } = this.#o;
     const { tunnelId, sessionId } = session.ids;
     // LCP was negotiated anew (RFC 1661 §4.3): who the peer was counts no more, and neither does a verdict still on its way.
     const attempt = (session.authAttempt ?? 0) + 1;
@@ -158,12 +160,13 @@ export class Sessions {
     this.#forgetUser(session);
     const context = {
       remote: session.tunnel.path.remote,
+      identity: call.identityOf(session.tunnel),
       tunnelId,
       sessionId,
       claim: (user: string) => this.#replaceStale(session, user),
     };
     aaa.authenticate(request, context).then(
-      ({ result, cause }) => {
+      ({ result, cause, facts }) => {
         if (!this.#lives(session) || session.authAttempt !== attempt) {
           if (result.ok) aaa.release(result.address);
           return;
@@ -185,6 +188,7 @@ export class Sessions {
             code: result.code,
             hint: cause === undefined ? undefined : adviceFor(cause),
             ...peerFields(path),
+            ...facts,
           });
         }
         session.link?.input({ type: 'auth-result', result });

@@ -5,17 +5,22 @@
  *
  * It becomes unsafe when charon exits, or when VICI stays lost beyond a short grace. Then the same road is taken again.
  */
-import type { IkeEvent, IkeMonitor, IkePolicy } from '../io/ports.js';
+import type { IkeEvent, IkeMonitor, IkePolicy, IkeSa } from '../io/ports.js';
 import type { Drive } from './drive.js';
 import type { Log } from './log.js';
 
-/** The charon process, when it is ours to run (`ike.charon: spawn`). */
+/** charon as the host runs it: by us, or by another service (`ike.charon`). */
 export interface CharonHost {
-  /** Resolves when its VICI socket answers; stale SAs and policies of ours are gone before. Rejects with a sentence. */
+  /**
+   * Ours: resolves when its VICI socket answers; stale SAs and policies of ours are gone before. Another's: when the host is
+   * fit for it. Rejects with a sentence.
+   */
   start(): Promise<void>;
   stop(): Promise<void>;
   /** It ended by itself. */
   onExit(listener: (why: string) => void): void;
+  /** Only of a charon that outlives us: it was connected to, and what the kernel has and it does not know must go. */
+  readonly settle?: (sas: () => Promise<readonly IkeSa[]>) => Promise<void>;
 }
 
 export interface SidecarOptions {
@@ -102,10 +107,11 @@ export class Sidecar {
   async stop(): Promise<void> {
     const { monitor, charon } = this.#o;
     this.#stopping = true;
-    this.#endGrace();
     this.#cancelRetry();
     this.#cancelWatch();
     this.#started?.reject(new Error(STOPPED));
+    await this.#leave();
+    this.#endGrace();
     await monitor.close();
     const starting = this.#starting;
     await charon?.stop();
@@ -154,6 +160,7 @@ export class Sidecar {
     try {
       // The last act of starting charon clears the kernel of what is left of the one before: our policies come after.
       await this.#starting;
+      await this.#settle(stale);
       let loaded: IkePolicy;
       do {
         loaded = this.#policy;
@@ -171,6 +178,34 @@ export class Sidecar {
     }
     this.#restartMs = RESTART_MIN_MS;
     this.#started?.resolve();
+  }
+
+  /**
+   * An SA of before is of no use: its tunnel ended with us, or when the port was shut. And marks begin at 1 again in a new
+   * charon: SAs that a killed one left would be taken for the next client's.
+   */
+  async #settle(stale: () => boolean): Promise<void> {
+    const { monitor, charon, log } = this.#o;
+    await charon?.settle?.(() => monitor.listSas());
+    if (this.#safe || stale()) return;
+    const sas = await monitor.listSas();
+    for (const { uniqueId } of sas) await monitor.terminate(uniqueId);
+    if (sas.length > 0) log.info('ike.leftovers-closed', { sas: sas.length });
+  }
+
+  /** A charon that stays would let clients in to nobody: it keeps the drop policies, and forgets keys and connection. */
+  async #leave(): Promise<void> {
+    const { monitor, charon, log } = this.#o;
+    const policy = this.#policy;
+    if (charon?.settle === undefined || !this.#safe || this.#inGrace) return;
+    const names = new Set(policy.shunts.map((s) => s.name));
+    const shunts = Object.entries(policy.connections).filter(([name]) => names.has(name));
+    try {
+      await monitor.loadPolicy({ ...policy, secrets: [], connections: Object.fromEntries(shunts) });
+      for (const { uniqueId } of await monitor.listSas()) await monitor.terminate(uniqueId);
+    } catch (error) {
+      log.warn('ike.unload-failed', { problem: error instanceof Error ? error.message : String(error) });
+    }
   }
 
   #insecure(why: Error, connection: number): void {
@@ -209,11 +244,10 @@ export class Sidecar {
     await this.#reinstall(connection);
   }
 
-  /** The clients' policies went along with ours: their SAs are of no use, and only a reload brings the shunts back. */
+  /** Only a reload brings the shunts back. The clients' policies went along with them: #settle() closes their SAs. */
   async #reinstall(connection: number): Promise<void> {
     const { monitor, log } = this.#o;
     try {
-      for (const { uniqueId } of await monitor.listSas()) await monitor.terminate(uniqueId);
       // charon believes they still stand: it installs again only what it has taken out.
       if (connection === this.#connection) await monitor.loadPolicy({ ...this.#policy, connections: {}, shunts: [] });
     } catch (error) {

@@ -131,6 +131,32 @@ export async function removeOwn(options: XfrmOptions): Promise<number> {
   return count;
 }
 
+/**
+ * Deletes those SAs of ours, and their policies, that a running charon does not know: a predecessor that was killed left
+ * them. `known` asks charon for the inbound and outbound SPIs it holds, 8 hex digits each. Drop policies stay. Returns how many SAs.
+ */
+export async function removeOrphans(known: () => Promise<ReadonlySet<string>>, options: XfrmOptions): Promise<number> {
+  const { run = runTool } = options;
+  // The kernel first: what charon installs meanwhile is in its list and not in this one.
+  const { states, policies } = (await inspectXfrm(options)).ours;
+  const spis = await known();
+  // An SPI that is only reserved yet has no mark, and charon does not list it either.
+  const orphans = states.filter(
+    (s) => (s.mark ?? s.outputMark) !== undefined && !spis.has(s.spi.slice(2).padStart(8, '0')),
+  );
+  const living = new Set(states.filter((s) => !orphans.includes(s)).map((s) => s.reqid));
+  const dead = policies.filter((p) => !p.block && p.templates.every((t) => !living.has(t.reqid)));
+  if (orphans.length + dead.length === 0) return 0;
+  await run('ip', ['-force', '-batch', '-'], deletions({ states: orphans, policies: dead }));
+  const left = new Set((await inspectXfrm(options)).ours.states.map((s) => s.spi));
+  const kept = orphans.filter((s) => left.has(s.spi));
+  if (kept.length > 0)
+    throw new XfrmError(
+      `the kernel kept ${kept.length} SAs of an earlier charon: ${describe({ states: kept, policies: [] })[0]}`,
+    );
+  return orphans.length;
+}
+
 /** One line for each, for the list shown to the operator. */
 export function describe({ states, policies }: XfrmSet): string[] {
   return [

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { LocalAaa } from '../../src/daemon/aaa.js';
+import { brokenBinding, type IdentityBindings, matches } from '../../src/daemon/identity.js';
 import { UserStore } from '../../src/daemon/users.js';
 import { ipv4ToNumber } from '../../src/proto/aaa/address.js';
 import { AddressPool } from '../../src/proto/aaa/pool.js';
@@ -12,18 +13,26 @@ const users = UserStore.parse(
   'users: {alice: {password: a}, bob: {password: b}, carol: {password: c, address: 10.0.0.3}, dora: {password: d, disabled: true}, eve: {password: e, sessions: 1}}',
 );
 
-function make(sessionsPerUser = 2, last = '10.0.0.4') {
+function make(sessionsPerUser = 2, last = '10.0.0.4', identities: IdentityBindings = new Map()) {
   const ranges = [{ first: ipv4ToNumber('10.0.0.2')!, last: ipv4ToNumber(last)! }];
   const pool = new AddressPool({ ranges, fixed: users.fixedAddresses() });
-  const aaa = new LocalAaa({ users: () => users, pool, dns: ['10.0.0.53'], nbns: [], sessionsPerUser });
+  const aaa = new LocalAaa({
+    users: () => users,
+    identities: () => identities,
+    pool,
+    dns: ['10.0.0.53'],
+    nbns: [],
+    sessionsPerUser,
+  });
   const claims: string[] = [];
   const context = {
     remote: '198.51.100.2',
+    identity: '192.168.1.10' as string | undefined,
     tunnelId: 1,
     sessionId: 1,
     claim: (user: string) => void claims.push(user),
   };
-  return { pool, claims, ask: (request: AuthRequest) => aaa.authenticate(request, context), aaa };
+  return { pool, claims, context, ask: (request: AuthRequest) => aaa.authenticate(request, context), aaa };
 }
 
 const pap = (user: string, password: string): AuthRequest => ({ method: 'pap', user, password });
@@ -61,6 +70,69 @@ t.test('the message to the client is the same for an unknown user and a wrong pa
   t.not(unknown.cause, wrong.cause);
 });
 
+t.test('a bound user from another machine: refused as if the password were wrong, and nothing is taken', async (t) => {
+  const bound = new Map([['alice', ['*.example.com', '192.168.1.1?']]]);
+  const { ask, context, claims, pool } = make(2, '10.0.0.4', bound);
+  const wrongPassword = await ask(pap('alice', 'x'));
+  for (const identity of ['192.168.1.10', undefined, '', 'example.com']) {
+    context.identity = identity;
+    for (const name of ['alice', 'PC\\alice', 'alice@realm']) {
+      const verdict = await ask(pap(name, 'a'));
+      t.equal(verdict.cause, 'wrong-identity', `${name} from ${identity}`);
+      t.strictSame(verdict.result, wrongPassword.result, 'the client cannot tell');
+      t.match(verdict.facts, { identity, pattern: ['*.example.com', '192.168.1.1?'] });
+    }
+  }
+  t.strictSame([claims, pool.leased], [[], 0]);
+  t.equal(leased(await ask(pap('bob', 'b'))), '10.0.0.2', 'who is not bound comes from anywhere');
+  context.identity = 'Laptop.EXAMPLE.com';
+  t.equal(leased(await ask(pap('alice', 'a'))), '10.0.0.4');
+});
+
+t.test('neither a wrong password nor a disabled account tells more from another machine', async (t) => {
+  const { ask } = make(2, '10.0.0.4', new Map([['dora', ['elsewhere']]]));
+  t.equal((await ask(pap('dora', 'x'))).cause, 'wrong-password');
+  const { cause, result } = await ask(pap('dora', 'd'));
+  t.strictSame([cause, result], ['wrong-identity', (await ask(pap('nobody', 'x'))).result]);
+});
+
+t.test('patterns', async (t) => {
+  const rows: [pattern: string, identity: string, want: boolean][] = [
+    ['192.168.1.10', '192.168.1.10', true],
+    ['192.168.1.10', '192.168.1.100', false],
+    ['192.168.1.1', '192x168y1z1', false],
+    ['*', '', true],
+    ['*', 'anything at all', true],
+    ['alice@*', 'Alice@Example.Com', true],
+    ['*.example.com', 'a.b.example.com', true],
+    ['*.example.com', 'example.com', false],
+    ['*.example.com', 'a.example.com.evil.test', false],
+    ['C=DE, O=Example, CN=*', 'C=DE, O=Example, CN=laptop-7', true],
+    ['C=DE, O=Example, CN=*', 'C=DE, O=Other, CN=O=Example, CN=laptop-7', false],
+    ['c=de, o=example, cn=laptop-?', 'C=DE, O=Example, CN=laptop-7', false],
+    ['ab*ba', 'aba', false],
+    ['ab*ba', 'abba', true],
+    ['a*b*a', 'aba', true],
+    ['a*b*b', 'ab', false],
+    ['a**z', 'az', true],
+    ['\u212a', 'k', false],
+  ];
+  for (const [pattern, identity, want] of rows) t.equal(matches(pattern, identity), want, `${pattern} : ${identity}`);
+  t.equal(brokenBinding(new Map([['alice', ['*']]]), 'alice', undefined)?.length, 1, 'not known is not anybody');
+});
+
+t.test('law: a pattern matches what a regular expression made of it matches', async () => {
+  const text = fc.array(fc.constantFrom('a', 'B', '.', '*', ','), { maxLength: 8 }).map((c) => c.join(''));
+  fc.assert(
+    fc.property(text, text, (pattern, identity) => {
+      const parts = pattern.split('*').map((p) => p.replaceAll('.', '\\.'));
+      return matches(pattern, identity) === new RegExp(`^${parts.join('.*')}$`, 'i').test(identity);
+    }),
+  );
+  // A peer's text, however long, is looked through once.
+  if (matches(`${'a*'.repeat(500)}b`, 'a'.repeat(1_000_000))) throw new Error('matched');
+});
+
 t.test('a fixed address is nobody else’s, and one at a time', async (t) => {
   const { ask, aaa } = make();
   t.strictSame([leased(await ask(pap('alice', 'a'))), leased(await ask(pap('alice', 'a')))], ['10.0.0.2', '10.0.0.4']);
@@ -72,10 +144,10 @@ t.test('a fixed address is nobody else’s, and one at a time', async (t) => {
 });
 
 t.test('the leftover that a claim ends makes room for who claims', async (t) => {
-  const { aaa } = make(1);
-  const first = await aaa.authenticate(pap('carol', 'c'), { remote: '', tunnelId: 1, sessionId: 1, claim: () => {} });
+  const { aaa, context } = make(1);
+  const first = await aaa.authenticate(pap('carol', 'c'), context);
   const claim = () => aaa.release('10.0.0.3');
-  const second = await aaa.authenticate(pap('carol', 'c'), { remote: '', tunnelId: 1, sessionId: 2, claim });
+  const second = await aaa.authenticate(pap('carol', 'c'), { ...context, sessionId: 2, claim });
   t.strictSame([leased(first), leased(second)], ['10.0.0.3', '10.0.0.3']);
 });
 

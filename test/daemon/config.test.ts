@@ -79,6 +79,16 @@ t.test('values: YAML spelling in, typed value out', async (t) => {
       ['10.9.0.255', '10.8.0.9'],
     ],
     ['run_dir: /tmp/x', (c) => [c.ike!.vici, c.control.socket], ['/tmp/x/charon.vici', '/tmp/x/control.sock']],
+    [
+      'identity: {alice: "C=DE, O=Example, CN=a", b.ob: [10.0.0.1, "*.example.com"], "constructor": "*"}',
+      (c) => [...c.identity],
+      [
+        ['alice', ['C=DE, O=Example, CN=a']],
+        ['b.ob', ['10.0.0.1', '*.example.com']],
+        ['constructor', ['*']],
+      ],
+    ],
+    ['identity:', (c) => c.identity.size, 0],
     ['ike: {proposals: [aes256-sha1-modp2048]}', (c) => c.ike!.proposals, ['aes256-sha1-modp2048']],
   ];
   for (const [yaml, get, want] of rows) t.strictSame(get(loadConfig(write(t, yaml), {})), want, yaml);
@@ -159,6 +169,14 @@ t.test('a mistake is one sentence with file, line, key, value and what is allowe
     [
       'ike: {aggressive: true}',
       ':1: ike.aggressive: true serves nobody without ike.psk_ids; allowed: false, or keys for the identities of these clients in ike.psk_ids',
+    ],
+    [
+      'identity:\n  alice: x\n  bob: [a, 5]',
+      ':3: identity.bob[1]: 5 is not allowed; allowed: a pattern of 1 to 1024 characters',
+    ],
+    [
+      'identity: alice',
+      ':1: identity: alice is not allowed; allowed: a mapping of at most 65536 user names, each to a pattern of 1 to 1024 characters, or a list of at most 64',
     ],
     ['- a', ':1: the file is not a mapping; allowed: lines of the form `key: value`'],
     [

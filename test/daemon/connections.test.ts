@@ -114,6 +114,24 @@ t.test('who may not connect, and what the log says', async (t) => {
   }
 });
 
+t.test('a user bound to a machine (`identity`): the SA of the packets says which it is', async (t) => {
+  const rig = new Rig({ identities: new Map([['alice', ['192.168.77.1']]]) });
+  const own = await rig.connect({ mark: 1 });
+  const other = await rig.connect({ mark: 2, address: '198.51.100.3' });
+  t.strictSame([own.address, other.address], ['10.99.0.2', undefined]);
+  t.match(other.frames.filter((f) => f.startsWith('CHAP Failure')).at(0), /E=691 R=1/);
+  t.match(rig.events('auth.failed')[0], {
+    user: 'alice',
+    cause: 'wrong-identity',
+    identity: '192.168.77.2',
+    pattern: ['192.168.77.1'],
+    hint: /`identity` binds/,
+    mark: 2,
+  });
+  const bob = await rig.connect({ mark: 3, address: '198.51.100.4', user: 'bob', passwords: ['builder'] });
+  t.equal(bob.address, '10.99.0.50');
+});
+
 t.test('a second password on the same link', async (t) => {
   const rig = new Rig();
   const client = await rig.connect({ mark: 1, passwords: ['typo', 'wonderland'] });

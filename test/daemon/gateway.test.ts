@@ -339,6 +339,18 @@ t.test('stop tells a connected client; one that does not answer delays it 12 s a
   }
 });
 
+t.test('rules of others for our marks: one warning that names them, and up all the same', async (t) => {
+  const { host, open, log, status } = make(t);
+  host.marks = Array.from({ length: 25 }, (_, n) => `ip rule ${n}: from all fwmark 0x1 lookup 100`);
+  const gateway = open();
+  await gateway.start();
+  t.equal((await status()).state, 'listening');
+  const warned = log.filter((l) => l.event === 'firewall.mark-collision');
+  t.match(warned, [{ level: 'warn', fields: { more: 5, hint: /0xffff0000/ } }]);
+  t.match(warned[0]?.fields.rules, host.marks.slice(0, 20));
+  await gateway.stop('end');
+});
+
 t.test('new users: their fixed addresses are routed before anyone may use them', async (t) => {
   const { host, config, open, events } = make(t);
   const gateway = open();
@@ -347,6 +359,21 @@ t.test('new users: their fixed addresses are routed before anyone may use them',
   await gateway.reload(config, UserStore.parse('users.yaml', 'users: {bob: {password: x, address: 192.168.5.5}}'));
   t.strictSame(host.acts, ['route 192.168.5.5']);
   t.ok(events().includes('users.reloaded'));
+  t.equal(host.monitor.changes.length, 0, 'charon has nothing to do with it');
+  await gateway.stop('end');
+});
+
+t.test('a new `identity` is in force at once; a name nobody has is a warning', async (t) => {
+  const { host, config, open, log } = make(t);
+  const gateway = open();
+  await gateway.start();
+  const users = UserStore.parse('users.yaml', 'users: {bob: {password: x}}');
+  await gateway.reload({ ...config, identity: new Map([['bobby', ['*']]]) }, users);
+  t.match(
+    log.filter((l) => l.event === 'identity.unknown-user'),
+    [{ level: 'warn', fields: { user: 'bobby' } }],
+  );
+  t.match(log.at(-1), { event: 'config.reloaded', fields: { applied: ['identity'] } });
   t.equal(host.monitor.changes.length, 0, 'charon has nothing to do with it');
   await gateway.stop('end');
 });

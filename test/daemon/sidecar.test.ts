@@ -30,7 +30,9 @@ function make({ external = false, watched = false } = {}) {
   const kernel: Kernel = { confirms: true };
   const sidecar = new Sidecar({
     monitor,
-    charon: external ? undefined : charon,
+    charon: external
+      ? Object.assign(charon, { settle: async () => void said.push(`settled with ${monitor.policies.length} loaded`) })
+      : charon,
     policy,
     kernelConfirms: async () => kernel.confirms,
     ...(watched ? { kernelHolds: () => kernel.answer?.() ?? Promise.resolve(true) } : {}),
@@ -66,11 +68,52 @@ t.test('charon up, policy loaded, drop policies confirmed by charon and kernel: 
   t.equal(clock.armed, undefined, 'the timeout of the start is off');
 });
 
-t.test('charon run by somebody else', async (t) => {
-  const { sidecar, said } = make({ external: true });
+t.test('charon run by somebody else: settled before anything is loaded, at every connection', async (t) => {
+  const { sidecar, said, monitor } = make({ external: true });
   await sidecar.start();
-  t.strictSame(said, ['safe with 1 loaded']);
+  t.strictSame(said, ['charon start', 'settled with 0 loaded', 'safe with 1 loaded']);
+  monitor.push(lost, connected);
+  await settle();
+  t.strictSame(said.slice(3), ['settled with 1 loaded']);
+  t.equal(monitor.policies.length, 2);
+});
+
+t.test('SAs of before the port was open are closed, and none of those that came after', async (t) => {
+  const { sidecar, said, monitor, log, pass } = make({ external: true });
+  monitor.sas = [ikeSa('7', []), ikeSa('9', [])];
+  await sidecar.start();
+  t.strictSame(monitor.terminated, ['7', '9']);
+  t.match(log.at(-1), { event: 'ike.leftovers-closed', fields: { sas: 2 } });
+  monitor.terminated.length = 0;
+  monitor.push(lost);
+  await pass(1_000);
+  monitor.push(connected);
+  await settle();
+  t.strictSame(monitor.terminated, [], 'within the grace nothing was given up');
+  monitor.push(lost);
+  await pass(4_000);
+  monitor.push(connected);
+  await settle();
+  t.strictSame(monitor.terminated, ['7', '9']);
+  t.equal(said.at(-1), 'safe with 3 loaded');
+});
+
+t.test('a charon that outlives us keeps the drop policies alone', async (t) => {
+  const { sidecar, monitor } = make({ external: true });
+  await sidecar.start();
+  monitor.sas = [ikeSa('3', [])];
   await sidecar.stop();
+  const last = monitor.policies.at(-1);
+  t.strictSame([last?.secrets, Object.keys(last?.connections ?? {})], [[], ['l2tp-cleartext-198.51.100.1']]);
+  t.strictSame(last?.shunts, policy.shunts);
+  t.strictSame(monitor.terminated, ['3']);
+
+  const broken = make({ external: true });
+  await broken.sidecar.start();
+  broken.monitor.refuse = new Error('vici: the connection was lost');
+  await broken.sidecar.stop();
+  t.match(broken.log.at(-1), { event: 'ike.unload-failed' });
+  t.equal(broken.monitor.closed, true);
 });
 
 t.test('confirmed late is confirmed; not at all, and start rejects', async (t) => {

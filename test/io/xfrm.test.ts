@@ -11,6 +11,7 @@ import {
   inspectXfrm,
   parsePolicies,
   parseStates,
+  removeOrphans,
   removeOwn,
   shuntsStand,
   XfrmError,
@@ -147,6 +148,48 @@ t.test('removal: looks, deletes, looks again; keys are never asked for', async (
   t.equal(await removeOwn({ record, run }), 0);
   await t.rejects(removeOwn({ record, run: kernel(true).run }), /the kernel kept 10 SAs and 16 policies/);
 });
+
+t.test(
+  'SAs a running charon does not know, and their policies, go; what it knows, reserves, and the drop policies stay',
+  async (t) => {
+    const record = join(t.testdir(), 'xfrm-owned.json');
+    const state = (spi: string, reqid: number, mark: string, dst = '198.51.100.1') =>
+      `src 192.0.2.9 dst ${dst}\n\tproto esp spi ${spi} reqid ${reqid} mode transport\n\t${mark}\n`;
+    const out = (reqid: number) =>
+      `src 198.51.100.1/32 dst 192.0.2.9/32 proto udp sport 1701 \n\tdir out priority 1 \n\tmark ${reqid}/0xffffffff\n\ttmpl src 0.0.0.0 dst 0.0.0.0\n\t\tproto esp reqid ${reqid} mode transport\n`;
+    const block = 'src 198.51.100.1/32 dst 0.0.0.0/0 proto udp sport 1701 \n\tdir out action block priority 9 \n';
+    const before = [
+      state('0x0c000001', 1, 'output-mark 0x1/0xffffffff'),
+      state('0xd0000001', 1, 'mark 0x1/0xffffffff'),
+      state('0xc0000002', 2, 'output-mark 0x2/0xffffffff'),
+      state('0xc0000003', 2, 'replay-window 0'),
+    ];
+    let deleted = '';
+    const run = (kept: boolean) => async (_: string, args: readonly string[], input?: string) => {
+      if (args.includes('-batch')) deleted = input ?? '';
+      const states = deleted === '' || kept ? before : before.slice(2);
+      return { status: 0, stdout: args[1] === 'state' ? states.join('') : out(1) + out(2) + block, stderr: '' };
+    };
+    const knows = async () => new Set(['c0000002']);
+    await claimXfrm(['198.51.100.1'], { record });
+    t.equal(await removeOrphans(knows, { record, run: run(false) }), 2);
+    t.strictSame(deleted.trim().split('\n'), [
+      'xfrm policy delete src 198.51.100.1/32 dst 192.0.2.9/32 proto udp sport 1701 dir out mark 0x1 mask 0xffffffff',
+      'xfrm state delete src 192.0.2.9 dst 198.51.100.1 proto esp spi 0x0c000001',
+      'xfrm state delete src 192.0.2.9 dst 198.51.100.1 proto esp spi 0xd0000001 mark 0x1 mask 0xffffffff',
+    ]);
+    deleted = '';
+    t.equal(
+      await removeOrphans(async () => new Set(['0c000001', 'd0000001', 'c0000002']), { record, run: run(false) }),
+      0,
+    );
+    t.equal(deleted, '');
+    await t.rejects(
+      removeOrphans(knows, { record, run: run(true) }),
+      /the kernel kept 2 SAs of an earlier charon: SA esp/,
+    );
+  },
+);
 
 t.test('a broken record is as none; a kernel without IPsec says so', async (t) => {
   const record = join(t.testdir({ 'xfrm-owned.json': '{"listen": 5' }), 'xfrm-owned.json');

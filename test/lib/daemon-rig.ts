@@ -6,6 +6,7 @@ import { MemoryDataplane } from 'l2tp-dataplane/memory';
 import { LocalAaa } from '../../src/daemon/aaa.js';
 import { Connections, type ConnectionsOptions } from '../../src/daemon/connections.js';
 import { Drive, type Driven } from '../../src/daemon/drive.js';
+import type { IdentityBindings } from '../../src/daemon/identity.js';
 import type { Log } from '../../src/daemon/log.js';
 import { renderFields } from '../../src/daemon/log-fields.js';
 import { SaRegistry } from '../../src/daemon/sa-registry.js';
@@ -61,6 +62,7 @@ export interface RigOptions {
     Pick<ConnectionsOptions, 'idleTimeoutMs' | 'sessionTimeoutMs' | 'maxSessions' | 'redirect'>
   >;
   readonly maxPlaneSessions?: number;
+  readonly identities?: IdentityBindings;
   /** The user store rejects whatever it is asked. */
   readonly failAuth?: boolean;
 }
@@ -92,7 +94,14 @@ export class Rig {
     const store = UserStore.parse('users.yaml', users);
     const [first, last] = pool.map((a) => ipv4ToNumber(a)!);
     this.pool = new AddressPool({ ranges: [{ first: first!, last: last! }], fixed: store.fixedAddresses() });
-    const aaa = new LocalAaa({ users: () => store, pool: this.pool, dns: ['10.99.0.53'], nbns: [], sessionsPerUser });
+    const aaa = new LocalAaa({
+      users: () => store,
+      identities: () => options.identities ?? new Map(),
+      pool: this.pool,
+      dns: ['10.99.0.53'],
+      nbns: [],
+      sessionsPerUser,
+    });
     this.plane = new MemoryDataplane({
       tunFds: [3],
       vnetHeader: false,

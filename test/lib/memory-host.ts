@@ -121,6 +121,12 @@ export class MemoryHost implements Host {
     return [];
   }
 
+  marks: string[] = [];
+
+  async markUsers(): Promise<string[]> {
+    return this.marks;
+  }
+
   async #act(name: string): Promise<void> {
     await this.before[name]?.();
     this.acts.push(name);

@@ -9,7 +9,7 @@
   ip:T:S:SOURCE:DESTINATION      as data of session S: a UDP datagram to port 9 with the text INJECTED
   sweep                          stopccn with one Ns for each tunnel id 1..65535
 
---source: a raw socket that claims this address. --shared: the port is also xl2tpd's; nothing is received then.
+DESTINATION may be IPv6. --source: a raw socket that claims this address (IPv4). --shared: the port is also xl2tpd's; nothing is received then.
 --count: each message N times. --wait: seconds after the last message in which an answer would count.
 Prints "sent N answered M"; a datagram the kernel refuses to send counts as "stopped".
 """
@@ -17,7 +17,7 @@ import argparse, select, socket, struct, time
 
 parser = argparse.ArgumentParser()
 parser.add_argument('--sport', type=int, default=1701)
-parser.add_argument('--bind', default='0.0.0.0')
+parser.add_argument('--bind', default='')
 parser.add_argument('--source')
 parser.add_argument('--mark', type=int)
 parser.add_argument('--shared', action='store_true')
@@ -94,7 +94,8 @@ receiver = None
 if args.source:
     sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
 else:
-    receiver = sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    family = socket.AF_INET6 if ':' in args.destination else socket.AF_INET
+    receiver = sender = socket.socket(family, socket.SOCK_DGRAM)
     sender.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sender.bind((args.bind, args.sport))
 if args.shared:

@@ -16,6 +16,6 @@ packets() { tcpdump -n -c "$2" -r "$RUN/wan/$1.pcap" "${@:3}" 2> /dev/null | wc 
 wire_clean() {
   step wire 'what an observer on the wan saw'
   check 'encrypted packets were captured' test "$(packets wire 21 'esp or udp port 4500')" = 21
-  same 'UDP 1701 packets in clear from the gateway' "$(packets clear 99 "src host $GW")" 0
+  same 'UDP 1701 packets in clear from the gateway' "$(packets clear 99 "src host $GW${GW6:+ or src host $GW6}")" 0
   [ "${1:-}" = clients-excused ] || same 'UDP 1701 packets in clear from anybody' "$(packets clear 99)" 0
 }
