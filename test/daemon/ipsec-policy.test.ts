@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { IkeConfig } from '../../src/daemon/config.js';
 import {
   CERTIFICATE_CONNECTION,
   CONNECTION,
@@ -6,6 +7,7 @@ import {
   ikeProposals,
   ipsecPolicy,
 } from '../../src/daemon/ipsec-policy.js';
+import { ipsecSettings } from '../../src/daemon/protocol-config.js';
 import { Secret } from '../../src/daemon/secret.js';
 import type { ViciSection } from '../../src/io/ports.js';
 
@@ -178,3 +180,18 @@ t.test('certificates: beside the keys, in a connection that names the CAs it tak
   t.notOk(CERTIFICATE_CONNECTION in without.connections);
   t.equal(without.connections[CONNECTION]!.send_certreq, 'no');
 });
+
+t.test(
+  "psk_file: none is a key nobody knows, not no key: else an identity's key would fit every identity",
+  async (t) => {
+    const ike = { psk: null, pskRanges: [], pskIds: [{ id: 'alice', psk: new Secret('hers') }], certificates: null };
+    const { secrets } = ipsecPolicy(
+      ipsecSettings({ ...ike, proposals: 'auto', espProposals: 'auto' } as unknown as IkeConfig, listen),
+    );
+    t.match(secrets, [
+      { id: 'psk', owners: [] },
+      { id: 'psk-id-alice', owners: ['alice'] },
+    ]);
+    t.ok(secrets[0]!.secret.reveal().length >= 43, '256 bits');
+  },
+);
