@@ -364,6 +364,9 @@ t.test('another policy while clients are connected: the port stays open', async 
   monitor.refuse = new Error('charon refused the connection l2tp: no');
   await t.rejects(sidecar.reload(policy), /charon refused/);
   t.strictSame(monitor.changes.slice(1), [policy, other], 'the old one is put back');
+  monitor.push(lost, connected);
+  await settle();
+  t.equal(monitor.policies.at(-1), other, 'and stays in force');
   t.strictSame(said, ['charon start', 'safe with 1 loaded']);
 });
 
