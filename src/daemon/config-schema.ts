@@ -51,7 +51,7 @@ export const SCHEMA = {
       [],
     ),
     psk_ids: leaf(
-      'Keys of certain clients: a list of `{id: identity, psk_file: path}`. For clients with IKEv2, or with Aggressive Mode if `ike.aggressive` is on: in Main Mode the key is needed before the identity can be read, so those clients use the key of their address.',
+      "Keys of certain clients: a list of `{id: identity, psk_file: path}`. For clients with IKEv2, or with Aggressive Mode if `ike.aggressive` is on: in Main Mode the key is needed before the identity can be read, so those clients use the key of their address. No proof of the identity: with IKEv2 charon takes any key that fits either end, everyone's included.",
       f.list(f.record({ id: f.identity, psk_file: f.path }), { max: 256 }),
       [],
     ),

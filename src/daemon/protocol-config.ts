@@ -51,8 +51,8 @@ export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'>
 });
 
 /**
- * Without a key for everybody, the holder of one identity's key could use it under any other identity: charon takes a key
- * whose owner is either end, and an IKEv2 client names ours (IDr) as it likes.
+ * Stands for `psk_file: none`: charon always has a key for everybody, one that nobody knows. It does not bind identities:
+ * in IKEv2 charon tries every key whose owner is either end, and a client names ours (IDr) as it likes.
  */
 const nobodysKey = new Secret(randomBytes(32).toString('base64'));
 

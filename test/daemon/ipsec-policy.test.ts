@@ -181,17 +181,14 @@ t.test('certificates: beside the keys, in a connection that names the CAs it tak
   t.equal(without.connections[CONNECTION]!.send_certreq, 'no');
 });
 
-t.test(
-  "psk_file: none is a key nobody knows, not no key: else an identity's key would fit every identity",
-  async (t) => {
-    const ike = { psk: null, pskRanges: [], pskIds: [{ id: 'alice', psk: new Secret('hers') }], certificates: null };
-    const { secrets } = ipsecPolicy(
-      ipsecSettings({ ...ike, proposals: 'auto', espProposals: 'auto' } as unknown as IkeConfig, listen),
-    );
-    t.match(secrets, [
-      { id: 'psk', owners: [] },
-      { id: 'psk-id-alice', owners: ['alice'] },
-    ]);
-    t.ok(secrets[0]!.secret.reveal().length >= 43, '256 bits');
-  },
-);
+t.test('psk_file: none is a key nobody knows, not no key', async (t) => {
+  const ike = { psk: null, pskRanges: [], pskIds: [{ id: 'alice', psk: new Secret('hers') }], certificates: null };
+  const { secrets } = ipsecPolicy(
+    ipsecSettings({ ...ike, proposals: 'auto', espProposals: 'auto' } as unknown as IkeConfig, listen),
+  );
+  t.match(secrets, [
+    { id: 'psk', owners: [] },
+    { id: 'psk-id-alice', owners: ['alice'] },
+  ]);
+  t.ok(secrets[0]!.secret.reveal().length >= 43, '256 bits');
+});
