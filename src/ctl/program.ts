@@ -6,6 +6,7 @@ import { addConfig } from './config.js';
 import { addDisconnect } from './disconnect.js';
 import { addDoctor } from './doctor.js';
 import { addDrain } from './drain.js';
+import { addImport } from './import.js';
 import { addPool } from './pool.js';
 import { addSession, addSessions } from './sessions.js';
 import { type Shell, UsageError } from './shell.js';
@@ -33,6 +34,7 @@ const COMMANDS: readonly AddCommand[] = [
   addUser,
   addDoctor,
   addConfig,
+  addImport,
   addVersion,
 ];
 
