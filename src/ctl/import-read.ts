@@ -53,21 +53,19 @@ export function readXl2tpd(
   const methods = new Map<string, boolean>();
   let section = '';
   let pppOptions: string | undefined;
-  text.split('\n').forEach((raw, i) => {
+  for (const [i, raw] of text.split('\n').entries()) {
     const line = raw.replace(/;.*$/, '').trim();
     const head = /^\[(.*)\]$/.exec(line)?.[1]?.trim().toLowerCase();
     if (head !== undefined) {
       section = head;
       if (section.startsWith('lac')) tell(i + 1, `[${section}]: Lockstep dials nobody`);
-      return;
     }
     const [, rawKey = '', value = ''] = /^([^=]+?)\s*=\s*(.*)$/.exec(line) ?? [];
     const key = rawKey.toLowerCase();
-    if (key === '' || section.startsWith('lac')) return;
-    if (key === 'ip range' || key === 'lac') {
-      if (key === 'lac') return tell(i + 1, 'lac: who may connect is decided by IPsec and the users');
-      settings['pool.ipv4'] = value.split(',').map((r) => r.replace(/\s/g, ''));
-    } else if (key === 'local ip') settings['pool.gateway'] = value;
+    if (key === '' || section.startsWith('lac')) continue;
+    if (key === 'lac') tell(i + 1, 'lac: who may connect is decided by IPsec and the users');
+    else if (key === 'ip range') settings['pool.ipv4'] = value.split(',').map((r) => r.replace(/\s/g, ''));
+    else if (key === 'local ip') settings['pool.gateway'] = value;
     else if (key === 'listen-addr') settings['listen.addresses'] = [value];
     else if (key === 'pppoptfile') pppOptions = value;
     else if (/^(require|refuse) (chap|pap)$/.test(key)) {
@@ -76,7 +74,7 @@ export function readXl2tpd(
     } else if (key === 'challenge' && YES.test(value))
       tell(i + 1, 'challenge: set `l2tp.secret_file` to the tunnel secret');
     else if (!XL2TPD_SILENT.test(key)) tell(i + 1, `${key}: has no counterpart`);
-  });
+  }
   if (methods.get('pap') === true) settings['ppp.auth'] = ['mschapv2', 'pap'];
   return { settings, pppOptions };
 }
@@ -135,23 +133,31 @@ export function readChapSecrets({ file, text }: Source, notes: Note[]): Imported
   const tell = teller(file, notes);
   const users = new Map<string, ImportedUser>();
   const addresses = new Set<string>();
-  text.split('\n').forEach((line, i) => {
+  for (const [i, line] of text.split('\n').entries()) {
     const [name, server, password, ...where] = words(line);
-    if (name === undefined || server === undefined || password === undefined) return;
-    if (name === '*') return tell(i + 1, `*: a secret of this host as a client of ${server}`);
-    if (users.has(name)) return tell(i + 1, `${name}: is in the file before; the first counts`);
-    if (password === '' || password.startsWith('@')) return tell(i + 1, `${name}: the password is not in this file`);
-    const fixed = where.filter((a) => isIPv4(a));
-    const address = where.length === 1 ? fixed[0] : undefined;
+    if (name === undefined || server === undefined || password === undefined) continue;
+    const refused =
+      unusable(name, server, password) ??
+      (users.has(name) ? `${name}: is in the file before; the first counts` : undefined);
+    if (refused !== undefined) {
+      tell(i + 1, refused);
+      continue;
+    }
+    const address = where.length === 1 && isIPv4(where[0]!) ? where[0]! : undefined;
     const twice = address !== undefined && addresses.has(address);
     if (twice) tell(i + 1, `${name}: ${address} belongs to another already; an address of the pool instead`);
     else if (address === undefined && where.some((w) => w !== '*'))
       tell(i + 1, `${name}: ${where.join(' ')}: an address of the pool instead`);
     if (address !== undefined) addresses.add(address);
     users.set(name, { name, password, ...(address === undefined || twice ? {} : { address }) });
-  });
+  }
   return [...users.values()];
 }
+
+const unusable = (name: string, server: string, password: string): string | undefined => {
+  if (name === '*') return `*: a secret of this host as a client of ${server}`;
+  return password === '' || password.startsWith('@') ? `${name}: the password is not in this file` : undefined;
+};
 
 export function readIpsecSecrets({ file, text }: Source, notes: Note[]): ImportedPsk[] {
   const tell = teller(file, notes);
