@@ -6,7 +6,7 @@ import type { AddressPool } from '../proto/aaa/pool.js';
 import type { AuthRequest, AuthResult } from '../proto/ppp/events.js';
 import { verifyChapMd5, verify as verifyMsChapV2, verifyPap } from '../proto/ppp/mschap.js';
 import { brokenBinding, type IdentityBindings } from './identity.js';
-import type { User, UserStore } from './users.js';
+import type { Limit, User, UserStore } from './users.js';
 
 export interface AuthContext {
   /** The client's outer address: NAS accounting, and the rule for reconnects. */
@@ -25,6 +25,8 @@ export interface AuthVerdict {
   readonly cause?: AuthCause;
   /** More for the log. */
   readonly facts?: Readonly<Record<string, unknown>>;
+  /** Of an accepted user; absent = none. */
+  readonly limit?: Limit;
 }
 
 export type AuthCause =
@@ -88,6 +90,7 @@ export class LocalAaa implements Aaa {
         proof.authenticatorResponse === undefined
           ? accepted
           : { ...accepted, authenticatorResponse: proof.authenticatorResponse },
+      ...(user.limit === undefined ? {} : { limit: user.limit }),
     };
   }
 

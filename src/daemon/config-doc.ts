@@ -53,7 +53,8 @@ users:
 
 Each user has either \`password\` (cleartext; needed for \`chap-md5\` and \`pap\`) or \`nt_hash\` (32 hexadecimal digits: MD4 of
 the password in UTF-16LE; enough for \`mschapv2\`, and as good as the password to whoever steals it). \`address\` is an IPv4
-address this user always gets and nobody else does. \`sessions\` replaces \`limits.sessions_per_user\` for this user. A client may send \`DOMAIN\\user\` or \`user@realm\`: the exact name is
+address this user always gets and nobody else does. \`sessions\` replaces \`limits.sessions_per_user\` for this user. \`limit\` is the rate in bits per
+second of each of this user's sessions, \`limit: 20000000\` or \`limit: {up: 5000000, down: 20000000}\`; what exceeds it is dropped. A client may send \`DOMAIN\\user\` or \`user@realm\`: the exact name is
 looked for first, then the name alone. The file must have mode 0600. After a change send \`SIGHUP\`.
 
 ## What SIGHUP takes over

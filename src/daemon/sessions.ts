@@ -19,6 +19,8 @@ import type { Registry, Session, Tunnel } from './registry.js';
 const LOST_CARRIER = 1;
 const ADMINISTRATIVE = 3;
 const NO_FACILITIES_NOW = 4;
+/** Of a user without one: whoever was authenticated before on the same link may have had one. */
+const NO_LIMIT = { up: 0, down: 0 };
 
 export interface SessionsOptions {
   readonly drive: Drive;
@@ -152,7 +154,7 @@ export class Sessions {
   }
 
   #authenticate(session: Session, request: (LinkOut & { type: 'authenticate' })['request']): void {
-    const { aaa, call, log, registry } = this.#o;
+    const { aaa, call, dataplane, log, registry } = this.#o;
     const { tunnelId, sessionId } = session.ids;
     // LCP was negotiated anew (RFC 1661 §4.3): who the peer was counts no more, and neither does a verdict still on its way.
     const attempt = (session.authAttempt ?? 0) + 1;
@@ -166,13 +168,14 @@ export class Sessions {
       claim: (user: string) => this.#replaceStale(session, user),
     };
     aaa.authenticate(request, context).then(
-      ({ result, cause, facts }) => {
+      ({ result, cause, facts, limit = NO_LIMIT }) => {
         if (!this.#lives(session) || session.authAttempt !== attempt) {
           if (result.ok) aaa.release(result.address);
           return;
         }
         if (result.ok) {
           registry.identify(session, result.user, result.address);
+          dataplane.updateSession(tunnelId, sessionId, { limit });
           delete session.refused;
           session.stage = 'ipcp';
           log.info('auth.ok', { ...idFields(session), method: request.method });

@@ -12,6 +12,11 @@ import { ConfigError, nearest, type Origin } from './errors.js';
 import { Secret } from './secret.js';
 import { readSecretFile } from './secret-file.js';
 
+export interface Limit {
+  readonly up: number;
+  readonly down: number;
+}
+
 export interface User {
   /** As written in the file, whatever spelling the client used. */
   readonly name: string;
@@ -22,6 +27,8 @@ export interface User {
   /** Always this IPv4 address. */
   readonly address?: string;
   readonly disabled: boolean;
+  /** Bits per second of IP packets, from and to the user, in each session; 0 = no limit. */
+  readonly limit?: Limit;
   /** Sessions at one time, instead of limits.sessions_per_user. */
   readonly sessions?: number;
 }
@@ -130,7 +137,7 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
     return fail(
       undefined,
       'is not a mapping',
-      `{password: ...} or {nt_hash: ...}, with ${KEYS.slice(2).join(' and ')} if wanted`,
+      `{password: ...} or {nt_hash: ...}, with ${KEYS.slice(2).join(', ')} if wanted`,
     );
 
   const fields = entry as Record<string, unknown>;
@@ -139,7 +146,7 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
     if (!KEYS.includes(key))
       fail(key, 'is an unknown key', KEYS.join(', ') + (meant === undefined ? '' : ` (did you mean ${meant}?)`));
   }
-  const { password, nt_hash, address, disabled = false, sessions } = fields;
+  const { password, nt_hash, address, disabled = false, sessions, limit } = fields;
   if ((password === undefined) === (nt_hash === undefined))
     fail(undefined, password === undefined ? 'has no password' : 'has two passwords', 'either password or nt_hash');
   if (password !== undefined && (typeof password !== 'string' || password === '' || password.length > 256))
@@ -171,7 +178,25 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
       : { address: parseAddress(address, (problem, allowed) => fail('address', problem, allowed)) }),
     disabled: disabled as boolean,
     ...(sessions === undefined ? {} : { sessions: sessions as number }),
+    ...(limit === undefined ? {} : { limit: parseLimit(limit, (problem, allowed) => fail('limit', problem, allowed)) }),
   };
+}
+
+/** One number for both ways, or one for each. */
+function parseLimit(raw: unknown, fail: (problem: string, allowed: string) => never): Limit {
+  const rate = (value: unknown): value is number =>
+    Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_LIMIT;
+  if (rate(raw)) return { up: raw, down: raw };
+  const {
+    up = 0,
+    down = 0,
+    ...rest
+  } = (typeof raw === 'object' && raw !== null ? raw : { none: raw }) as Record<string, unknown>;
+  if (rate(up) && rate(down) && Object.keys(rest).length === 0) return { up, down };
+  return fail(
+    'the value is not a limit',
+    `bits per second, a whole number from 0 (no limit) to ${MAX_LIMIT}, or {up: ..., down: ...} with one each`,
+  );
 }
 
 function parseAddress(raw: unknown, fail: (problem: string, allowed: string) => never): string {
@@ -192,5 +217,6 @@ function origin(yaml: YamlFile, path: readonly string[]): Origin {
   return line === undefined ? { file: yaml.file } : { file: yaml.file, line };
 }
 
-const KEYS = ['password', 'nt_hash', 'address', 'disabled', 'sessions'];
+const KEYS = ['password', 'nt_hash', 'address', 'disabled', 'sessions', 'limit'];
+const MAX_LIMIT = 1_000_000_000_000;
 /* Implementation */ export const MAX_USERS_FILE = 4 * 1024 * 1024;

@@ -41,6 +41,22 @@ t.test('the order of opening: session before ICRP, IP before the Configure-Ack t
   t.ok(open > at('frame CHAP Success'), 'never before the user is known');
 });
 
+t.test('a user has a limit each way, in bits per second', async (t) => {
+  const rig = new Rig({
+    users: 'users:\n  alice: {password: wonderland, limit: {up: 8000}}\n  bob: {password: builder}\n',
+  });
+  const alice = await rig.connect({ mark: 1 });
+  const bob = await rig.connect({ mark: 2, user: 'bob', passwords: ['builder'] });
+  const large = (from: string) => ipv4({ from, to: '192.0.2.1', payload: new Array<number>(980).fill(0) });
+  for (let i = 0; i < 200; i++) alice.sendIp(large(alice.address!));
+  t.equal(rig.plane.takeTun().length, 131, 'what passes at once');
+  for (let i = 0; i < 200; i++) bob.sendIp(large(bob.address!));
+  t.equal(rig.plane.takeTun().length, 200);
+  for (let i = 0; i < 150; i++) rig.plane.receiveTun(ping('192.0.2.1', alice.address));
+  await rig.settle();
+  t.equal(alice.events.filter((e) => e.startsWith('ip')).length, 150, 'nothing was said of the other way');
+});
+
 t.test('two clients behind one NAT, identical in all but the mark', async (t) => {
   const rig = new Rig({ users: 'users:\n  alice: {password: wonderland}\n  bob: {password: builder}\n' });
   const alice = rig.client({ mark: 1 });

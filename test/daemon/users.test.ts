@@ -63,7 +63,7 @@ t.test('a mistake is one sentence with the line and without the secret', async (
     ['users: [a]', ':1: users: is not a mapping; allowed: a line `name: {password: ...}` per user'],
     [
       'users:\n  a: s3cret',
-      ':2: users.a: is not a mapping; allowed: {password: ...} or {nt_hash: ...}, with address and disabled and sessions if wanted',
+      ':2: users.a: is not a mapping; allowed: {password: ...} or {nt_hash: ...}, with address, disabled, sessions, limit if wanted',
     ],
     ['users:\n  a: {}', ':2: users.a: has no password; allowed: either password or nt_hash'],
     [
@@ -80,7 +80,7 @@ t.test('a mistake is one sentence with the line and without the secret', async (
     ],
     [
       'users:\n  a: {password: s3cret, adress: 10.0.0.5}',
-      ':2: users.a.adress: is an unknown key; allowed: password, nt_hash, address, disabled, sessions (did you mean address?)',
+      ':2: users.a.adress: is an unknown key; allowed: password, nt_hash, address, disabled, sessions, limit (did you mean address?)',
     ],
     [
       'users:\n  a: {password: s3cret, address: 10.0.0.256}',
@@ -98,6 +98,11 @@ t.test('a mistake is one sentence with the line and without the secret', async (
       'users:\n  a: {password: s3cret, sessions: 0}',
       ':2: users.a.sessions: the value is not a number of sessions; allowed: a whole number from 1 to 65535',
     ],
+    ...['-1', '1.5', '10M', 'null', '{up: 5, sideways: 5}', '{down: fast}', '[5]'].map((limit): [string, string] => [
+      `users:\n  a: {password: s3cret, limit: ${limit}}`,
+      ':2: users.a.limit: the value is not a limit; allowed: bits per second, a whole number from 0 (no limit) to ' +
+        '1000000000000, or {up: ..., down: ...} with one each',
+    ]),
     [
       'users:\n  a: {password: s3cret, disabled: maybe}',
       ':2: users.a.disabled: the value is not a truth value; allowed: true or false',

@@ -8,6 +8,8 @@ export const DEFAULT_MAX_SESSIONS = 65_536;
 export const MAX_PREFIXES = 1024;
 /** IPv4's least MTU (RFC 791 §3.2), and what a UDP datagram has room for beside L2TP and PPP headers. */
 export const MTU_RANGE = [68, 65_495] as const;
+/** Bits per second. */
+export const MAX_LIMIT = 1_000_000_000_000;
 const MAX_DATAGRAM = 65_507;
 
 function bad(where: string, what: string, value: unknown, allowed: string): never {
@@ -63,6 +65,9 @@ export function checkState(where: string, state: SessionState): SessionState {
     if (value !== undefined && typeof value !== 'boolean') bad(where, key, value, 'true or false');
   }
   if (state.mtu !== undefined) integer(where, 'mtu', state.mtu, ...MTU_RANGE);
+  if (state.limit !== undefined) {
+    for (const key of ['up', 'down'] as const) integer(where, `limit.${key}`, state.limit[key], 0, MAX_LIMIT);
+  }
   if (state.prefixes === undefined) return state;
   if (state.prefixes.length > MAX_PREFIXES) {
     bad(where, 'prefixes.length', state.prefixes.length, `at most ${MAX_PREFIXES}`);

@@ -4,7 +4,7 @@ import { contains, type PrefixBytes, parseAddress, parsePrefix, samePrefix } fro
 import * as check from './check.js';
 import { DataplaneClosed, failure } from './errors.js';
 import * as packet from './packet.js';
-import { key, Limit, Session, samePath, UpcallQueue } from './twin.js';
+import { key, Limit, Rate, Session, samePath, UpcallQueue } from './twin.js';
 import type {
   ControlPacket,
   Dataplane,
@@ -145,6 +145,7 @@ export class MemoryDataplane implements Dataplane {
       );
     s.mtu = state.mtu ?? s.mtu;
     s.clampMss = state.clampMss ?? s.clampMss;
+    if (state.limit !== undefined) [s.up, s.down] = [new Rate(state.limit.up), new Rate(state.limit.down)];
     s.acfc = state.acfc ?? s.acfc;
     s.lengthBit = state.lengthBit ?? s.lengthBit;
     s.open = state.open ?? s.open;
@@ -271,6 +272,7 @@ export class MemoryDataplane implements Dataplane {
       return this.#up({ kind: 'punt', tunnelId, sessionId, data: ip.packet.slice() });
     }
     if (packet.isMulticast(ip.destination)) return s.drop('multicast');
+    if (!s.up.take(ip.packet.length, this.#now())) return s.drop('limit');
     if (s.clampMss) packet.clampMss(ip, mssFor(s, version));
     this.#tun.push(ip.packet.slice());
     s.count.packetsIn += 1n;
@@ -300,7 +302,7 @@ export class MemoryDataplane implements Dataplane {
     const protocol = ip.version === 4 ? packet.PPP_IPV4 : packet.PPP_IPV6;
     if (ip.packet.length > s.mtu) {
       if (!ip.dontFragment) {
-        for (const piece of packet.fragmentIpv4(ip, s.mtu)) this.#toPeer(s, protocol, piece, piece.length);
+        for (const piece of packet.fragmentIpv4(ip, s.mtu)) this.#transit(s, protocol, piece);
         return;
       }
       s.drop('too-big');
@@ -309,7 +311,12 @@ export class MemoryDataplane implements Dataplane {
       return;
     }
     if (s.clampMss) packet.clampMss(ip, mssFor(s, ip.version));
-    this.#toPeer(s, protocol, ip.packet, ip.packet.length);
+    this.#transit(s, protocol, ip.packet);
+  }
+
+  #transit(s: Session, protocol: number, data: Uint8Array): void {
+    if (!s.down.take(data.length, this.#now())) return s.drop('limit');
+    this.#toPeer(s, protocol, data, data.length);
   }
 
   /** `octets` of an IP packet in transit, 0 for what JS sends. */

@@ -24,6 +24,28 @@ export class Limit {
   }
 }
 
+/** src/limit.h: bits per second, 0 = no limit. */
+export class Rate {
+  #left: number;
+  #last = 0;
+  readonly #full: number;
+  constructor(readonly bitsPerSecond: number) {
+    this.#full = Math.max(bitsPerSecond / 10, 2 * 65_535 * 8);
+    this.#left = this.#full;
+  }
+
+  take(octets: number, now: number): boolean {
+    if (this.bitsPerSecond === 0) return true;
+    if (now > this.#last) {
+      this.#left = Math.min(this.#full, this.#left + ((now - this.#last) / 1000) * this.bitsPerSecond);
+      this.#last = now;
+    }
+    if (this.#left < octets * 8) return false;
+    this.#left -= octets * 8;
+    return true;
+  }
+}
+
 export class Session {
   path: Path;
   open = false;
@@ -32,6 +54,8 @@ export class Session {
   lengthBit = true;
   mtu = 1400;
   prefixes: readonly PrefixBytes[] = [];
+  up = new Rate(0);
+  down = new Rate(0);
   readonly punts = new Limit(10, 20);
   readonly frames = new Limit(200, 200);
   readonly errors = new Limit(20, 20);

@@ -52,6 +52,12 @@ export interface SessionState {
   readonly mtu?: number;
   /** Clamp TCP MSS of SYNs both ways to mtu - 40 (IPv4) / - 60 (IPv6). Default true. */
   readonly clampMss?: boolean;
+  /**
+   * Bits per second of inner IP packets, from the peer (up) and to it (down); 0 = no limit, the default. What exceeds it is
+   * dropped; a tenth of a second's worth passes at once, at least 131 070 octets. PPP frames do not count. Setting it
+   * fills the bucket.
+   */
+  readonly limit?: { readonly up: number; readonly down: number };
   /** Peer accepts frames without ff03 (ACFC negotiated); the protocol field is never compressed on send. */
   readonly acfc?: boolean;
   /** Write the L bit (Length) in data headers; default true. O and P are never written. */
@@ -79,6 +85,7 @@ export const SESSION_DROPS = [
   'rate', // punted packets above their limit
   'send', // sendmmsg refused it (EPERM, ENOBUFS, ...)
   'tun', // the TUN device refused it
+  'limit', // above the session's limit
 ] as const;
 export type SessionDrop = (typeof SESSION_DROPS)[number];
 

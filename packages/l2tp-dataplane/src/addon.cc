@@ -95,6 +95,13 @@ dp::SessionUpdate to_update(const Napi::Value& v) {
   flag("acfc", u.acfc);
   flag("lengthBit", u.length_bit);
   if (const Napi::Value mtu = o.Get("mtu"); !mtu.IsUndefined()) u.mtu = static_cast<uint16_t>(number(mtu));
+  if (const Napi::Value value = o.Get("limit"); !value.IsUndefined()) {
+    const auto limit = value.As<Napi::Object>();
+    const auto rate = [&](const char* key) {
+      return static_cast<uint64_t>(limit.Get(key).As<Napi::Number>().Int64Value());
+    };
+    u.limit = {rate("up"), rate("down")};
+  }
   if (const Napi::Value list = o.Get("prefixes"); !list.IsUndefined()) u.prefixes = to_prefixes(list);
   return u;
 }

@@ -6,7 +6,7 @@
 
 namespace dp {
 
-enum class SessionDrop { path, closed, spoof, malformed, multicast, too_big, rate, send, tun, count };
+enum class SessionDrop { path, closed, spoof, malformed, multicast, too_big, rate, send, tun, limit, count };
 enum class GlobalDrop {
   mark_zero,
   mark_unknown,
@@ -22,7 +22,7 @@ enum class GlobalDrop {
 };
 
 constexpr const char* kSessionDrops[] = {"path",    "closed", "spoof", "malformed", "multicast",
-                                         "too-big", "rate",   "send",  "tun"};
+                                         "too-big", "rate",   "send",  "tun",       "limit"};
 constexpr const char* kGlobalDrops[] = {"mark-zero", "mark-unknown", "no-session",       "no-route", "short",
                                         "version",   "queue-full",   "unconfirmed-send", "send",     "raw-peer"};
 

@@ -118,6 +118,7 @@ void Forwarder::ip_from_peer(Session& s, Family family, uint8_t* p, size_t n, ui
   if (punted(s, p, ip, now)) return;
   if (!routes.may_use(ip.source, &s)) return s.drop(SessionDrop::spoof);
   if (is_multicast(ip.destination)) return s.drop(SessionDrop::multicast);
+  if (!s.up.take(ip.length, now)) return s.drop(SessionDrop::limit);
   if (s.clamp_mss) clamp_mss(p, ip, mss_for(s, family));
   now_ = now;
   if (coalesces) return coalescer.add(s, p, ip);
@@ -161,6 +162,7 @@ void Forwarder::from_tun(const VnetHeader* vnet, uint8_t* p, size_t n, uint64_t 
   Session* s = routes.find(ip.destination);
   if (s == nullptr || is_multicast(ip.destination)) return counters_.drop(GlobalDrop::no_route);
   if (!s->open) return s->drop(SessionDrop::closed);
+  now_down_ = now;
   if (vnet != nullptr) {
     if (gso_kind(*vnet) != Gso::none) return gso_to_peer(*s, *vnet, p, ip, now);
     if ((vnet->flags & kNeedsChecksum) && !complete_checksum(*vnet, p, ip.length)) {
@@ -173,6 +175,7 @@ void Forwarder::from_tun(const VnetHeader* vnet, uint8_t* p, size_t n, uint64_t 
     return fragment_ipv4(p, ip, s->mtu, *this);
   }
   if (s->clamp_mss) clamp_mss(p, ip, mss_for(*s, ip.family));
+  if (!s->down.take(ip.length, now)) return s->drop(SessionDrop::limit);
   uint8_t head[kMaxDataHeader];
   const size_t length = write_data_header(*s, ppp_protocol(ip.family), ip.length, head);
   sink_.to_peer(Outgoing{*s, head, length, p, ip.length, ip.length});
@@ -212,6 +215,7 @@ void Forwarder::piece(const uint8_t* head, size_t head_length, const uint8_t* bo
     sink_.flush();  // before `whole_` is written again
     return;
   }
+  if (!cut_for_->down.take(total, now_down_)) return cut_for_->drop(SessionDrop::limit);
   uint8_t out[kMaxDataHeader + kMaxHead];
   const uint16_t protocol = (head[0] >> 4) == 4 ? kPppIpv4 : kPppIpv6;
   const size_t length = write_data_header(*cut_for_, protocol, total, out);

@@ -85,7 +85,8 @@ class Forwarder final : private Pieces, private Coalescer::Out {
   Session* cut_for_ = nullptr;
   bool cut_again_ = false;
   Limit errors_{1000, 200};
-  uint64_t now_ = 0;  // of the packets in the coalescer
+  uint64_t now_ = 0;       // of the packets in the coalescer
+  uint64_t now_down_ = 0;  // of the packet being cut
   uint8_t error_[kMaxIcmpError];
   uint8_t whole_[65536];
 };

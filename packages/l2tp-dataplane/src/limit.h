@@ -1,6 +1,7 @@
-// A token bucket on a millisecond clock that is passed in.
+// Token buckets on a millisecond clock that is passed in: of events, and of octets.
 #pragma once
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 namespace dp {
@@ -26,6 +27,37 @@ class Limit {
   uint64_t rate_;
   uint64_t full_;
   uint64_t left_;
+  uint64_t last_ = 0;
+};
+
+// A rate in bits per second; 0 = none. What it lets pass at once is a tenth of a second's, at least two of the largest packets.
+class Rate {
+ public:
+  void set(uint64_t bits_per_second) {
+    rate_ = std::min(bits_per_second, kMax);
+    full_ = std::max(rate_ / 10, kLeast) * 1000;
+    left_ = full_;
+  }
+
+  bool take(size_t octets, uint64_t now) {
+    if (rate_ == 0) return true;
+    if (now > last_) {
+      // Thousandths of bits. After a minute even a bucket of kLeast may still be filling at a few bits per second.
+      left_ = std::min(full_, left_ + std::min<uint64_t>(now - last_, 60'000) * rate_);
+      last_ = now;
+    }
+    const uint64_t need = uint64_t{octets} * 8000;
+    if (left_ < need) return false;
+    left_ -= need;
+    return true;
+  }
+
+ private:
+  static constexpr uint64_t kMax = 1'000'000'000'000;
+  static constexpr uint64_t kLeast = 2 * 65535 * 8;
+  uint64_t rate_ = 0;
+  uint64_t full_ = 0;
+  uint64_t left_ = 0;
   uint64_t last_ = 0;
 };
 

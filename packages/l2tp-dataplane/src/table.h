@@ -36,6 +36,8 @@ struct Session {
   Limit frames{200, 200};
   Limit errors{20, 20};
   Limit violations{1, 4};
+  // The user's share, of IP in transit.
+  Rate up, down;
   Path violator;
   uint64_t violator_until = 0;
 

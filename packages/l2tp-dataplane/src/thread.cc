@@ -90,6 +90,10 @@ void PacketThread::close_sockets() { sockets_.clear(); }
 void PacketThread::apply(Session& s, const SessionUpdate& state) {
   if (state.prefixes) forwarder_.replace_prefixes(s, *state.prefixes);
   if (state.mtu) s.mtu = *state.mtu;
+  if (state.limit) {
+    s.up.set(state.limit->first);
+    s.down.set(state.limit->second);
+  }
   if (state.clamp_mss) s.clamp_mss = *state.clamp_mss;
   if (state.acfc) s.acfc = *state.acfc;
   if (state.length_bit) s.length_bit = *state.length_bit;

@@ -450,6 +450,29 @@ function wayBack(test: Define): void {
     }
   });
 
+  test('a session has its limit each way, and PPP frames pass beside it', async (t, b) => {
+    b.session({ ...OPEN, limit: { up: 8, down: 8 } });
+    const full = udp(1, 2, new Array<number>(1000 - 28).fill(0));
+    const [up, down] = [outside(full), inside(full)];
+    for (let i = 0; i < 5; i++) {
+      b.data(...new Array<number[]>(40).fill(ppp(0x0021, up)));
+      await b.handled();
+    }
+    t.equal(b.tun.length, 131);
+    t.strictSame(b.drops(), { limit: 69n });
+    for (let i = 0; i < 150; i++) b.rig.tunPacket(down);
+    await b.until('the drops', () => count(b.drops(), 'limit') === 69n + 19n);
+    b.data(ppp(0xc021));
+    await b.until('a frame', () => b.frames().length === 1);
+    b.dataplane.sendFrame(1, 2, hex('c021 0101 0004'));
+    await b.until('131 packets and the frame', () => b.sent.length === 132);
+    t.match(b.dataplane.sessionCounters(1, 2), { packetsIn: 131n, packetsOut: 131n });
+    b.dataplane.updateSession(1, 2, { limit: { up: 0, down: 0 } });
+    for (let i = 0; i < 20; i++) b.rig.tunPacket(down);
+    b.data(...new Array<number[]>(20).fill(ppp(0x0021, up)));
+    await b.until('all of it', () => b.sent.length === 152 && b.tun.length === 151);
+  });
+
   test('a closed session gets nothing', async (t, b) => {
     b.session({ prefixes: [`${CLIENT}/32`] });
     b.rig.tunPacket(inside());
@@ -780,6 +803,7 @@ function lifecycle(test: Define): void {
       ['mark -1', () => d.movePath(1, { ...from(A), mark: -1 })],
       ['mark 0', () => d.confirmMark(0)],
       ['mtu 67', () => d.addSession(SPEC, { mtu: 67 })],
+      ['limit -1', () => d.addSession(SPEC, { limit: { up: -1, down: 0 } })],
       ['a prefix of 33 bits', () => d.addSession(SPEC, { prefixes: ['10.0.0.0/33'] })],
       ['no address', () => d.addSession(SPEC, { prefixes: ['10.0.0/8'] })],
       ['a frame of one octet', () => d.sendFrame(1, 2, hex('00'))],

@@ -167,6 +167,31 @@ void limits() {
   EQ(taken(~uint64_t{0}), 20);
 }
 
+void rates() {
+  Rate r;
+  CHECK(r.take(65535, 1) && r.take(65535, 1) && r.take(65535, 1));  // none
+  const auto taken = [&](uint64_t now) {
+    size_t n = 0;
+    while (r.take(1000, now)) n++;
+    return n;
+  };
+  r.set(8'000'000);
+  EQ(taken(10), 131u);
+  EQ(taken(11), 1u);
+  EQ(taken(21), 10u);
+  EQ(taken(20), 0u);
+  EQ(taken(1'000'000), 131u);
+  r.set(80'000'000);
+  EQ(taken(1'000'000), 1000u);
+  r.set(~uint64_t{0});
+  EQ(taken(2'000'000), 12'500'000u);
+  r.set(1);
+  EQ(taken(3'000'000), 131u);
+  EQ(taken(~uint64_t{0}), 0u);
+  r.set(0);
+  CHECK(r.take(65535, 0));
+}
+
 // ---- cutting
 
 Bytes ip_packet(bool v6, uint8_t protocol, const Bytes& payload, uint16_t fragment = 0) {
@@ -531,6 +556,7 @@ int main(int argc, char** argv) {
                 {"routes against a slow model", routes_against_model},
                 {"table and tunnels", table_and_tunnels},
                 {"limits", limits},
+                {"rates", rates},
                 {"TCP segmentation", tcp_segmentation},
                 {"UDP segmentation", udp_segmentation},
                 {"segments beyond the MTU", segments_beyond_the_mtu},
