@@ -150,6 +150,17 @@ export const socketPath: Format<string> = format('an absolute path of at most 10
   typeof raw === 'string' && isAbsolute(raw) && Buffer.byteLength(raw) <= 107 && !/\p{Cc}/u.test(raw) ? raw : undefined,
 );
 
+/** Where only this host can reach it. */
+export const localListen: Format<string> = format(
+  'a loopback address and a port (127.0.0.1:9101, [::1]:9101), or an absolute path of at most 107 bytes',
+  (raw) => {
+    if (typeof raw !== 'string') return undefined;
+    const port = /^(?:127(?:\.\d{1,3}){3}|\[::1\]):(\d{1,5})$/.exec(raw)?.[1];
+    if (port !== undefined) return Number(port) >= 1 && Number(port) <= 65_535 ? raw : undefined;
+    return raw.startsWith('/') && Buffer.byteLength(raw) <= 107 && !/\p{Cc}/u.test(raw) ? raw : undefined;
+  },
+);
+
 /** A unicast address in its canonical spelling. */
 export const ip = (family: 4 | 6 | 'any'): Format<string> =>
   format(family === 'any' ? 'an IPv4 or IPv6 unicast address' : `an IPv${family} unicast address`, (raw) =>

@@ -227,6 +227,14 @@ export const SCHEMA = {
       '`<run_dir>/control.sock`',
     ),
   },
+  metrics: {
+    listen: leaf(
+      "Serves Prometheus' metrics (`/metrics`) and a health check (`/health`: 200 while clients are let in, else 503). Whoever reaches it may read it, so only loopback or a socket.",
+      f.optional(f.localListen),
+      null,
+      'not served',
+    ),
+  },
   log: {
     level: leaf('The least important events to log.', f.oneOf('error', 'warn', 'info', 'debug'), 'info'),
     format: leaf(

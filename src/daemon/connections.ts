@@ -121,6 +121,11 @@ export class Connections {
     return sessions.length;
   }
 
+  /** Control packets that wait for their SA. */
+  get held(): number {
+    return this.#hold.size;
+  }
+
   /** Why nobody new is let in, if so. */
   get draining(): string | undefined {
     return this.#draining?.reason;

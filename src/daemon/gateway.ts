@@ -17,7 +17,9 @@ import type { Host, Listening } from './host.js';
 import { IkeLogWatch } from './ike-log.js';
 import { showRange } from './inside.js';
 import { ipsecPolicy } from './ipsec-policy.js';
-import type { Log } from './log.js';
+import { type Log, tee } from './log.js';
+import { Metrics, type Snapshot } from './metrics.js';
+import { type Health, MetricsServer } from './metrics-server.js';
 import { CAUTIOUS_MTU } from './mtu.js';
 import { endpointConfig, ipsecSettings, linkConfig } from './protocol-config.js';
 import { configChange, withReloadable } from './reload.js';
@@ -53,7 +55,11 @@ export class Gateway {
   readonly #drive: Drive;
   readonly #sas = new SaRegistry();
   readonly #timeline = new Timeline();
-  readonly #ikeLog = new IkeLogWatch((failure) => this.#timeline.ikeFailed(failure));
+  readonly #metrics: Metrics | undefined;
+  readonly #ikeLog = new IkeLogWatch((failure) => {
+    this.#timeline.ikeFailed(failure);
+    this.#metrics?.ikeFailed(failure.cause);
+  });
   readonly #pool: AddressPool;
   readonly #inside: ReturnType<Host['openInside']>;
   readonly #dataplane: Dataplane;
@@ -63,6 +69,7 @@ export class Gateway {
   #firewall: Firewall | undefined;
   #sidecar: Sidecar | undefined;
   #control: ControlServer | undefined;
+  #metricsServer: MetricsServer | undefined;
   #users: UserStore;
   /** Addresses with a socket on 1701. */
   #served: readonly string[] = [];
@@ -77,7 +84,8 @@ export class Gateway {
    */
   constructor(options: GatewayOptions) {
     const { host, config, users, listen, raw } = options;
-    const log = this.#timeline.listening(options.log);
+    this.#metrics = config.metrics.listen === null ? undefined : new Metrics(() => this.#snapshot());
+    const log = this.#timeline.listening(tee(options.log, (event, fields) => this.#metrics?.event(event, fields)));
     this.#o = { ...options, log };
     this.#config = config;
     this.#users = users;
@@ -215,6 +223,7 @@ export class Gateway {
     await this.#step('kernel settings', () => host.sysctls.restore());
     // Last of all: while anything of ours could still send from 1701, the guard stands.
     if (silent) await this.#step('guard', () => this.#firewall?.removeAll());
+    await this.#step('metrics', () => this.#metricsServer?.close());
     await this.#step('control', () => this.#control?.close());
     log.info('gateway.stopped', { reason });
   }
@@ -253,7 +262,10 @@ export class Gateway {
       return host.openDataplane({
         tunFds: this.#inside.fds,
         vnetHeader: this.#inside.vnetHeader,
-        onUpcalls: (batch) => this.#connections.onUpcalls(batch),
+        onUpcalls: (batch) => {
+          this.#metrics?.upcalls(batch.length);
+          this.#connections.onUpcalls(batch);
+        },
         onError: (error) => {
           this.#planeOpen = false; // with its sockets
           this.emergencyShut();
@@ -284,6 +296,9 @@ export class Gateway {
       reload: () => this.#o.onReload?.(),
       drain: (request) => this.#adminDrain(request),
     });
+    const { listen } = config.metrics;
+    if (listen !== null && this.#metrics !== undefined)
+      this.#metricsServer = await MetricsServer.open(listen, this.#metrics, () => this.#health());
   }
 
   /** Not the end: the daemon runs on, with nobody let in. */
@@ -295,6 +310,40 @@ export class Gateway {
     else if (close)
       this.#connections.drain(reason, redirect ?? undefined).catch(() => {}); // the plane was closed
     else this.#connections.refuse(reason, redirect ?? undefined);
+  }
+
+  #health(): Health {
+    const draining = this.#connections.draining ?? null;
+    return { ready: this.#state === 'listening' && draining === null, state: this.#state, draining };
+  }
+
+  #snapshot(): Snapshot {
+    const { tunnels, sas, drops, draining } = this.#status();
+    const { size } = this.#pool;
+    const registry = this.#connections.registry;
+    const sessions = { setup: 0, up: 0 };
+    const octets = { in: 0, out: 0 };
+    const sessionDrops: Record<string, number> = {};
+    for (const { ids, upAt } of this.#planeOpen ? registry.sessions() : []) {
+      sessions[upAt === undefined ? 'setup' : 'up']++;
+      const counters = this.#dataplane.sessionCounters(ids.tunnelId, ids.sessionId);
+      octets.in += Number(counters?.octetsIn ?? 0n);
+      octets.out += Number(counters?.octetsOut ?? 0n);
+      for (const [why, n] of Object.entries(counters?.drops ?? {}))
+        sessionDrops[why] = (sessionDrops[why] ?? 0) + Number(n);
+    }
+    return {
+      listening: this.#state === 'listening',
+      draining: draining !== null,
+      sas,
+      tunnels,
+      sessions,
+      pool: { size: size.dynamic + size.fixed, leased: this.#pool.leased },
+      octets,
+      drops,
+      sessionDrops,
+      controlHeld: this.#connections.held,
+    };
   }
 
   #poolView(): PoolView {

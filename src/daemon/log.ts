@@ -13,6 +13,17 @@ export interface Log {
   debug(event: string, fields?: object): unknown;
 }
 
+/** The same log, with `listener` told every event, whatever the level. */
+export const tee = (log: Log, listener: (event: string, fields: Readonly<Record<string, unknown>>) => void): Log => {
+  const at =
+    (level: keyof Log) =>
+    (event: string, fields: object = {}): unknown => {
+      listener(event, fields as Readonly<Record<string, unknown>>);
+      return log[level](event, fields);
+    };
+  return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
+};
+
 /** The logger of the whole process: it has an end. */
 export type RootLog = winston.Logger;
 

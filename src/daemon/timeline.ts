@@ -6,7 +6,7 @@
 import type { IkeLogEvent } from '../io/ports.js';
 import { ADVICE, adviceFor, type Cause, type Stage } from './advice.js';
 import type { IkeFailure } from './ike-log.js';
-import type { Log } from './log.js';
+import { type Log, tee } from './log.js';
 
 export interface StepView {
   /** Of all steps of all attempts, rising. */
@@ -92,13 +92,7 @@ export class Timeline {
 
   /** The same log, with the timeline listening. */
   listening(log: Log): Log {
-    const at =
-      (level: keyof Log) =>
-      (event: string, fields: object = {}): unknown => {
-        this.event(event, fields as Fields);
-        return log[level](event, fields);
-      };
-    return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
+    return tee(log, (event, fields) => this.event(event, fields));
   }
 
   /** A line of charon's log: the beginning of an attempt is only there. */

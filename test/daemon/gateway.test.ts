@@ -1,4 +1,5 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -436,4 +437,47 @@ t.test('the control socket: who is there, the pool, a drain and its end', async 
   await host.failPlane();
   await t.rejects(callControl(socket, 'POST', '/drain', {}), { message: 'the gateway is stopping' });
   await gateway.stop('end');
+});
+
+t.test('metrics and health of a gateway with a client; nothing of it without metrics.listen', async (t) => {
+  const place = mkdtempSync(join(tmpdir(), 'gw-'));
+  t.teardown(() => rmSync(place, { recursive: true, force: true }));
+  const socket = join(place, 'm.sock');
+  const {
+    host,
+    open,
+    socket: control,
+  } = make(t, new MemoryHost(), {
+    yaml: `ike: {psk_file: psk}\nmetrics: {listen: ${socket}}`,
+  });
+  const gateway = open();
+  await gateway.start();
+  await connected(host);
+  const get = (path: string) =>
+    new Promise<[status: number | undefined, text: string]>((resolve, reject) => {
+      const req = request({ socketPath: socket, path }, (res) => {
+        let text = '';
+        res.setEncoding('utf8').on('data', (chunk: string) => {
+          text += chunk;
+        });
+        res.on('end', () => resolve([res.statusCode, text]));
+      });
+      req.on('error', reject).end();
+    });
+  const [status, text] = await get('/metrics');
+  t.equal(status, 200);
+  for (const line of [
+    'lockstep_listening 1',
+    'lockstep_sessions{state="up"} 1',
+    'lockstep_setup_stage_total{stage="ipcp"} 1',
+  ])
+    t.ok(text.includes(`\n${line}\n`), line);
+  t.notMatch(text, /alice|198\.51\.100|10\.99/);
+  t.equal((await get('/health'))[0], 200);
+  await callControl(control, 'POST', '/drain', { close: false });
+  t.match(await get('/health'), [503, /drained by the administrator/]);
+  await host.failPlane();
+  t.match(await get('/metrics'), [200, /lockstep_listening 0\n/]);
+  await gateway.stop('end');
+  t.equal(existsSync(socket), false);
 });
