@@ -82,7 +82,25 @@ export const addUser: AddCommand = (program, context) => {
       ? [{ sessions: null }, 'has the limit of all']
       : [{ sessions: limit(text) }, `has ${text} sessions at most`],
   );
+  change('set-rate <name> <rate>', 'bits per second, such as 20M, or 5M/20M from and to the user; `none`', (text) =>
+    text === 'none'
+      ? [{ limit: null }, 'has no rate limit']
+      : [{ limit: rate(text) }, `has ${text} bit/s at most, in sessions that begin from now on`],
+  );
 };
+
+/** `20M`: both ways; `5M/20M`: from the user and to him. */
+const rate = (text: string): NonNullable<UserChange['limit']> => {
+  const [up, down, ...more] = text.split('/').map((part) => {
+    const [, digits, unit = ''] = /^(\d{1,12})([kMG]?)$/.exec(part) ?? [];
+    return digits === undefined ? undefined : Number(digits) * UNITS[unit as keyof typeof UNITS];
+  });
+  if (up === undefined || (down === undefined && text.includes('/')) || more.length > 0)
+    throw new UsageError(`${text}: is not a rate such as 20M, 512k/2M or none`);
+  return down === undefined ? up : { up, down };
+};
+
+const UNITS = { '': 1, k: 1e3, M: 1e6, G: 1e9 } as const;
 
 /** The users file, and what the configuration demands of it. */
 const open = ({ config }: Context, o: Options, create = false) => {
@@ -143,6 +161,7 @@ const shown = (u: User) => ({
   stored: u.password === undefined ? 'nt_hash' : 'password',
   address: u.address ?? null,
   sessions: u.sessions ?? null,
+  limit: u.limit ?? null,
   disabled: u.disabled,
 });
 
@@ -150,12 +169,13 @@ const usersText = (users: readonly ReturnType<typeof shown>[]): string =>
   users.length === 0
     ? 'no users'
     : table(
-        ['USER', 'STORED', 'ADDRESS', 'SESSIONS', ''],
+        ['USER', 'STORED', 'ADDRESS', 'SESSIONS', 'BIT/S', ''],
         users.map((u) => [
           printable(u.name),
           u.stored,
           u.address ?? 'pool',
           u.sessions === null ? '-' : String(u.sessions),
+          u.limit === null ? '-' : `${u.limit.up}/${u.limit.down}`,
           u.disabled ? 'disabled' : '',
         ]),
       );

@@ -5,6 +5,7 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import ipaddr from 'ipaddr.js';
 import { foreignDropPolicies } from '../io/firewall.js';
+import { markUsers } from '../io/fwmarks.js';
 import type { Run } from '../io/run.js';
 import { probeEsp } from '../io/xfrm.js';
 import type { Config } from './config.js';
@@ -178,6 +179,16 @@ const firewall: Check = async ({ run, root }) => {
       );
 };
 
+const marks: Check = async ({ run, root }) => {
+  if (!root) return warn('marks', 'not looked at', 'run `lockstep doctor` as root');
+  const rules = await markUsers(run);
+  return rules.length === 0
+    ? ok('marks', 'no rule of others matches or sets a mark from 1 to 65535')
+    : rules.map((rule) =>
+        warn('marks', rule, "clients' SAs have the marks 1 to 65535: take others for this rule, or a mask"),
+      );
+};
+
 const nat: Check = ({ interfaces }) => {
   const addresses = globalAddresses(interfaces).map((a) => a.address);
   if (addresses.length === 0) return fail('addresses', 'this host has no global address', 'bring the network up');
@@ -226,6 +237,7 @@ const CHECKS: readonly Check[] = [
   forwarding,
   reversePath,
   firewall,
+  marks,
   nat,
   mtu,
   clock,

@@ -27,6 +27,7 @@ export interface UserChange {
   readonly address?: string | null;
   readonly disabled?: true | null;
   readonly sessions?: number | null;
+  readonly limit?: number | { readonly up: number; readonly down: number } | null;
 }
 
 export class UsersFile {
@@ -63,7 +64,7 @@ export class UsersFile {
     const entry = this.#pair(name)?.value as YAMLMap;
     for (const [key, value] of Object.entries(change)) {
       if (value === null) entry.delete(key);
-      else entry.set(key, value);
+      else entry.set(key, typeof value === 'object' ? flow(this.#doc.createNode(value)) : value);
     }
   }
 
@@ -102,6 +103,9 @@ export class UsersFile {
     return this.#users().items.find((pair) => nameOf(pair) === name);
   }
 }
+
+/** On one line, as entries of users are. */
+const flow = <T extends { flow?: boolean }>(node: unknown): T => Object.assign(node as T, { flow: true });
 
 /** A key such as 007 is a number to YAML and a name to us. */
 const nameOf = ({ key }: Pair): string => (isScalar(key) ? String(key.value) : String(key));

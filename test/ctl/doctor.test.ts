@@ -70,6 +70,7 @@ t.test('a host where all is well', async (t) => {
       'forwarding',
       'rp_filter',
       'firewall',
+      'marks',
       'addresses',
       'MTU',
       'clock',
@@ -125,6 +126,7 @@ t.test('each thing that goes wrong, found alone, with what to do', async (t) => 
         },
       },
     ],
+    ['marks', 'warn', /ip rule.*fwmark 0x1 /, { tools: { 'ip -4': '32765: from all fwmark 0x1 lookup 100\n' } }],
     ['addresses', 'warn', /no public/, { interfaces: { eth0: nic('192.168.1.4') } }],
     ['addresses', 'fail', /no global/, { interfaces: {} }],
     ['MTU', 'warn', /^eth0: 1280$/, { read: (p) => (p.endsWith('mtu') ? '1280\n' : base.read(p)) }],
@@ -151,6 +153,7 @@ t.test('not root: what could not be looked at is said; our own daemon on the por
       ['rights', 'warn'],
       ['ESP', 'warn'],
       ['firewall', 'warn'],
+      ['marks', 'warn'],
     ],
   );
   const ours = await examine(world(t, { running: true, tools: { ss: SS(500, 'charon-systemd') + SS(1701, 'node') } }));

@@ -39,10 +39,10 @@ t.test('list: a table and JSON, without passwords', async (t) => {
   t.equal(
     (await run('list')).out,
     [
-      'USER   STORED    ADDRESS     SESSIONS',
-      '7      nt_hash   pool        -',
-      'alice  password  10.99.0.50  -',
-      'bob    password  pool        -         disabled',
+      'USER   STORED    ADDRESS     SESSIONS  BIT/S',
+      '7      nt_hash   pool        -         -',
+      'alice  password  10.99.0.50  -         -',
+      'bob    password  pool        -         -      disabled',
     ].join('\n'),
   );
   t.match(JSON.parse((await run('list --json')).out), [
@@ -68,6 +68,11 @@ t.test('each change keeps every comment, the order and the mode', async (t) => {
   t.match(await run('set-address alice none'), { out: /^alice gets an address of the pool/ });
   t.match(await run('limit bob 3'), { out: /^bob has 3 sessions at most/ });
   t.match(await run('limit carol none'), { out: /^carol has the limit of all/ });
+  t.match(await run('set-rate carol 5M/20M'), { out: /^carol has 5M\/20M bit\/s at most/ });
+  t.match(await run('set-rate bob 512k'), { status: 0 });
+  t.match(await run('set-rate alice 1G'), { status: 0 });
+  t.match(await run('set-rate alice none'), { out: /^alice has no rate limit/ });
+  t.match((await run('list')).out, /carol .* 5000000\/20000000$/m);
   t.equal(
     text(),
     `# Staff. Ask Ann before you change this.
@@ -79,8 +84,9 @@ users:
     password: builder
     address: 10.99.0.60
     sessions: 3
+    limit: 512000
   7: { password: another }
-  carol: { password: s3cret, address: 10.99.0.51 }
+  carol: { password: s3cret, address: 10.99.0.51, limit: { up: 5000000, down: 20000000 } }
   "123": { nt_hash: ${text().match(/nt_hash: ("?[0-9a-f]{32}"?)/)?.[1]} }
   # the end
 `,
@@ -121,6 +127,10 @@ t.test('bad input: one sentence, 2, and the file is as before', async (t) => {
     ['add a\u0001b', /is not a user name/, ['s3cret']],
     ['del nobody', `lockstep: nobody: no such user in ${file}`],
     ['set-address bob here', /here is not allowed/],
+    ['set-rate bob fast', 'lockstep: fast: is not a rate such as 20M, 512k/2M or none'],
+    ['set-rate bob 1/2/3', /is not a rate/],
+    ['set-rate bob 5M/', /is not a rate/],
+    ['set-rate bob 9999999G', /users\.bob\.limit: the value is not a limit/],
     ['limit bob many', /^lockstep: many: is not a number/],
     ['passwd', /missing required argument 'name'/],
     ['frobnicate', /unknown command/],
