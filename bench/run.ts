@@ -4,10 +4,22 @@ import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { codec } from './codec.js';
-import { type Bench, consumed, type Row } from './measure.js';
+import type { Bench, Row } from './measure.js';
+import { memory } from './memory.js';
+import { latency, manySessions, rawSmall, rawTcp } from './raw.js';
+import { setup } from './setup.js';
 import { setupRate } from './setup-rate.js';
 
-const BENCHES: Readonly<Record<string, Bench>> = { codec, 'setup-rate': setupRate };
+const BENCHES: Readonly<Record<string, Bench>> = {
+  codec,
+  'setup-rate': setupRate,
+  'raw-tcp': rawTcp,
+  'raw-small': rawSmall,
+  'many-sessions': manySessions,
+  setup,
+  memory,
+  latency,
+};
 const RESULTS = new URL('../../bench/results.md', import.meta.url);
 const HEAD = `# Bench results
 
@@ -25,6 +37,8 @@ if (unknown !== undefined) {
   console.error(`bench: no bench '${unknown}', there are: ${Object.keys(BENCHES).join(', ')}`);
   process.exit(2);
 }
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 
 const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8' }).trim();
 const changed =
@@ -50,5 +64,3 @@ ${table(await BENCHES[name]!())}
   if (!existsSync(RESULTS)) writeFileSync(RESULTS, HEAD);
   appendFileSync(RESULTS, text);
 }
-// What the measured calls returned: it is used, so none of them could be left out.
-if (consumed() === 0) console.error('bench: nothing was measured');

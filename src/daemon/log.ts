@@ -43,17 +43,20 @@ export interface LogOptions {
 export function createLogger({ level, format, stream = process.stdout, now = () => new Date() }: LogOptions): RootLog {
   // A reader that went away (EPIPE) must not take the gateway with it.
   stream.on('error', () => {});
-  return winston.createLogger({
+  const log: RootLog = winston.createLogger({
     level,
     levels: LEVELS,
-    format: line(format, now)(),
+    format: line(() => log.level, format, now)(),
     transports: [new winston.transports.Stream({ stream, eol: '\n' })],
     exitOnError: false,
   });
+  return log;
 }
 
-const line = (format: LogOptions['format'], now: () => Date) =>
+const line = (least: () => string, format: LogOptions['format'], now: () => Date) =>
   winston.format((info) => {
+    // winston asks the level only after the format; the transport drops it.
+    if (rank(info.level) > rank(least())) return info;
     info[MESSAGE] = format === 'json' ? jsonLine(now(), info) : prettyLine(now(), info);
     return info;
   });
@@ -101,6 +104,7 @@ const safe = (text: string): string =>
   text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_C}]/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 const LEVELS = { error: 0, warn: 1, info: 2, debug: 3 };
+const rank = (level: string): number => LEVELS[level as keyof typeof LEVELS];
 const EVENT_WIDTH = 18;
 /** winston's well-known symbols (package triple-beam). */
 const MESSAGE = Symbol.for('message');

@@ -4,6 +4,7 @@ import { endpointConfig as complete, defaultLimits, type EndpointConfig } from '
 import type { LinkConfig } from '../proto/ppp/events.js';
 import type { Config, IkeConfig } from './config.js';
 import type { IpsecSettings } from './ipsec-policy.js';
+import { pooledRandom } from './random.js';
 import { Secret } from './secret.js';
 
 /** A tunnel whose only call failed or ended: time for another call, and not longer, for its IKE SA stays with it. */
@@ -15,6 +16,8 @@ const DPD_TRIES = 5;
 /** Tunnel ids have 16 bits, and some must be free for refusals. */
 const MOST_TUNNELS = 65_000;
 
+const random = pooledRandom();
+
 const seconds = (ms: number): number => Math.round(ms / 1_000);
 
 export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
@@ -24,7 +27,7 @@ export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
     helloIntervalMs: l2tp.helloInterval,
     closeTimeoutMs: l2tp.closeTimeout,
     emptyTunnelTimeoutMs: EMPTY_TUNNEL_MS,
-    random: randomBytes,
+    random,
     limits: {
       ...defaultLimits,
       maxTunnels: Math.min(limits.tunnels, MOST_TUNNELS),
@@ -47,7 +50,7 @@ export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'>
   echoFailures: ppp.echoFailures,
   setupTimeoutMs: ppp.setupTimeout,
   authTries: ppp.authTries,
-  random: randomBytes,
+  random,
 });
 
 /**

@@ -156,3 +156,26 @@ t.test('a stream that fails does not fail its caller', async (t) => {
   await new Promise((done) => stream.once('close', done));
   t.doesNotThrow(() => log.info('y'));
 });
+
+t.test('what is not logged is not rendered either', async (t) => {
+  const { log, lines } = logger('json', 'info');
+  let asked = 0;
+  const fields = {
+    get user() {
+      asked++;
+      return 'alice';
+    },
+  };
+  log.debug('x', fields);
+  const once = asked;
+  log.info('y', fields);
+  t.equal(lines.length, 1);
+  t.ok(asked > once, 'rendered when it is written');
+  const dear = {
+    toJSON: () => {
+      throw new Error('rendered');
+    },
+  };
+  t.doesNotThrow(() => log.debug('z', { dear }));
+  t.equal(lines.length, 1);
+});

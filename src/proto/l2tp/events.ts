@@ -32,7 +32,7 @@ export type EndpointIn =
   | { readonly type: 'abandon-tunnel'; readonly tunnelId: LocalTunnelId }
   /** The same for every tunnel under this mark, those being set up, closing or lingering included. */
   | { readonly type: 'abandon-mark'; readonly mark: number }
-  /** The same for all tunnels: every SA is void. */
+  /** The same for all tunnels but those without IPsec (mark 0): every SA is void. */
   | { readonly type: 'abandon-marked' }
   /** NAT rebinding: same mark, new remote port/address. */
   | { readonly type: 'move-path'; readonly tunnelId: LocalTunnelId; readonly path: Path }

@@ -1,0 +1,128 @@
+// Packets for the benches that Node is too slow to make. Built by bench/targets.ts.
+//
+//   packets flood SECONDS [PER-SECOND] < flows   each line "destination hex", hex a whole UDP datagram with its header; they are
+//                                                sent in turns, 64 with one call; prints how many the kernel took
+//   packets echo PORT                            sends every datagram back
+//   packets ping SOURCE DESTINATION PORT COUNT MICROSECONDS    prints the round trip of each in microseconds, -1 when lost
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum { BATCH = 64, MOST = 65536, LONGEST = 1600 };
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int die(const char* what) {
+  perror(what);
+  return 1;
+}
+
+static struct sockaddr_in name(const char* address, const char* port) {
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+  inet_pton(AF_INET, address, &a.sin_addr);
+  return a;
+}
+
+struct flow {
+  struct sockaddr_in to;
+  struct iovec data;
+};
+
+static size_t read_flows(struct flow* flows) {
+  static char line[2 * LONGEST + 64];
+  size_t n = 0;
+  while (n < MOST && fgets(line, sizeof line, stdin) != NULL) {
+    char address[32];
+    int at = 0;
+    if (sscanf(line, "%31s %n", address, &at) != 1) continue;
+    flows[n].to = name(address, "0");
+    uint8_t* data = malloc(LONGEST);
+    size_t length = 0;
+    for (unsigned octet; length < LONGEST && sscanf(line + at + 2 * length, "%2x", &octet) == 1; length++) data[length] = (uint8_t)octet;
+    flows[n].data = (struct iovec){data, length};
+    n++;
+  }
+  return n;
+}
+
+static int flood(double seconds, double rate) {
+  static struct flow flows[MOST];
+  const size_t count = read_flows(flows);
+  const int fd = socket(AF_INET, SOCK_RAW, IPPROTO_UDP), size = 4 << 20;
+  if (fd < 0 || count == 0) return die("socket");
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+  struct mmsghdr batch[BATCH];
+  memset(batch, 0, sizeof batch);
+  unsigned long sent = 0;
+  size_t next = 0;
+  const double began = now(), end = began + seconds;
+  for (double t = began; t < end; t = now()) {
+    if (rate > 0 && (double)sent > (t - began) * rate) {
+      const struct timespec rest = {0, 200000};
+      nanosleep(&rest, NULL);
+      continue;
+    }
+    for (int i = 0; i < BATCH; i++) {
+      struct flow* f = &flows[next];
+      next = next + 1 == count ? 0 : next + 1;
+      batch[i].msg_hdr = (struct msghdr){.msg_name = &f->to, .msg_namelen = sizeof f->to, .msg_iov = &f->data, .msg_iovlen = 1};
+    }
+    const int n = sendmmsg(fd, batch, BATCH, 0);
+    if (n > 0) sent += (unsigned long)n;
+  }
+  printf("%lu\n", sent);
+  return 0;
+}
+
+static int echo(const char* port) {
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  const struct sockaddr_in own = name("0.0.0.0", port);
+  if (bind(fd, (const struct sockaddr*)&own, sizeof own) != 0) return die("bind");
+  for (;;) {
+    char data[LONGEST];
+    struct sockaddr_in from;
+    socklen_t length = sizeof from;
+    const ssize_t n = recvfrom(fd, data, sizeof data, 0, (struct sockaddr*)&from, &length);
+    if (n > 0) sendto(fd, data, (size_t)n, 0, (struct sockaddr*)&from, length);
+  }
+}
+
+static int ping(const char* source, const char* destination, const char* port, int count, long every) {
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  const struct sockaddr_in own = name(source, "0"), to = name(destination, port);
+  if (bind(fd, (const struct sockaddr*)&own, sizeof own) != 0) return die("bind");
+  for (int i = 0; i < count; i++) {
+    char data[64] = {0};
+    memcpy(data, &i, sizeof i);
+    const double sent = now();
+    sendto(fd, data, sizeof data, 0, (const struct sockaddr*)&to, sizeof to);
+    double rtt = -1;
+    for (struct pollfd p = {fd, POLLIN, 0}; rtt < 0 && poll(&p, 1, 500) > 0;) {
+      int which = -1;
+      if (recv(fd, data, sizeof data, 0) == sizeof data) memcpy(&which, data, sizeof which);
+      if (which == i) rtt = (now() - sent) * 1e6;
+    }
+    printf("%.0f\n", rtt);
+    const struct timespec rest = {0, every * 1000};
+    nanosleep(&rest, NULL);
+  }
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  if (argc >= 3 && strcmp(argv[1], "flood") == 0) return flood(atof(argv[2]), argc > 3 ? atof(argv[3]) : 0);
+  if (argc == 3 && strcmp(argv[1], "echo") == 0) return echo(argv[2]);
+  if (argc == 7 && strcmp(argv[1], "ping") == 0) return ping(argv[2], argv[3], argv[4], atoi(argv[5]), atol(argv[6]));
+  return 2;
+}

@@ -1,0 +1,291 @@
+// Traffic through L2TP without IPsec: what the packet thread costs, next to l2tpns, kernel forwarding and a naive forwarder in Node.
+// CPU-seconds of the LNS process are the robust figure: client, LNS and server share the machine, and so do other tenants.
+import type { Loaded } from './lac.js';
+import { type Bench, type Row, ratio, show, spread } from './measure.js';
+import { cpuSeconds, deviceCounter, Net, pause } from './net.js';
+import { ground, type Kind, open, packets, prepare, type Target } from './targets.js';
+
+const ROUNDS = 5;
+const SECONDS = 2;
+const FLOWS = 64;
+
+type Direction = 'up' | 'down';
+const DIRECTIONS: readonly Direction[] = ['up', 'down'];
+
+/** A bench among targets that all stand at once, each with one session. */
+async function among(
+  kinds: readonly Kind[],
+  act: (net: Net, targets: readonly Target[]) => Promise<Row[]>,
+): Promise<readonly Row[]> {
+  const net = new Net();
+  try {
+    prepare(net);
+    ground(net);
+    const targets: Target[] = [];
+    for (const [i, kind] of kinds.entries()) {
+      const target = await open(net, kind, i + 1, 'log: {level: warn}\n');
+      if (kind !== 'kernel') await target.setUp(ONE);
+      targets.push(target);
+    }
+    return await act(net, targets);
+  } finally {
+    net.close();
+  }
+}
+const ONE = { tunnels: 1, sessions: 1, parallel: 1, auth: 'pap' } as const;
+
+// ------------------------------------------------------------------------------------------------------------- raw-tcp
+
+interface Stream {
+  readonly gbit: number;
+  /** Of the LNS; NaN where there is no process. */
+  readonly cpuPerGb: number;
+}
+
+export const rawTcp: Bench = () =>
+  among(['lockstep', 'l2tpns', 'kernel', 'node'], async (net, targets) => {
+    net.start('server', 'iperf3', '-s');
+    const [ours, theirs, kernel, node] = targets as [Target, Target, Target, Target];
+    const rows: Row[] = [];
+    for (const direction of DIRECTIONS) {
+      const [mine, others, , naive] = await streams(net, direction, [ours, theirs, kernel, node]);
+      const cpu = (s: readonly Stream[]) => s.map((r) => r.cpuPerGb);
+      for (const [limit, s, target] of [
+        ['l2tpns', others!, direction === 'up' ? '; target: at most 0.10' : '; target: at most 0.14'],
+        ['naive Node', naive!, ''],
+      ] as const) {
+        rows.push({
+          what: `one TCP stream ${direction}, CPU-s of the LNS per GB`,
+          figure: `${show(spread(cpu(mine!)), 2)} at ${show(spread(gbits(mine!)), 2)} Gbit/s`,
+          limit: `${limit} ${show(spread(cpu(s)), 2)} at ${show(spread(gbits(s)), 2)} Gbit/s`,
+          ratio: `${ratio(cpu(mine!), cpu(s)).toFixed(3)}${target}`,
+        });
+      }
+    }
+    for (const target of [ours, kernel]) net.wire(true, target.ends);
+    for (const direction of DIRECTIONS) {
+      const [mine, forwarding] = await streams(net, direction, [ours, kernel]);
+      rows.push({
+        what: `one TCP stream ${direction}, links carry MTU-size packets`,
+        figure: `${show(spread(gbits(mine!)), 2)} Gbit/s, ${show(spread(mine!.map((r) => r.cpuPerGb)), 2)} CPU-s per GB`,
+        limit: `kernel forwarding ${show(spread(gbits(forwarding!)), 2)} Gbit/s`,
+        ratio: `${ratio(gbits(mine!), gbits(forwarding!)).toFixed(2)}; target: at least 0.9`,
+      });
+    }
+    return rows;
+  });
+
+const gbits = (s: readonly Stream[]) => s.map((r) => r.gbit);
+
+/** Rounds in which the targets take turns; one list for each. */
+async function streams(net: Net, direction: Direction, targets: readonly Target[]): Promise<Stream[][]> {
+  const rounds: Stream[][] = targets.map(() => []);
+  for (let n = 0; n < ROUNDS; n++) {
+    for (const [i, target] of targets.entries()) rounds[i]!.push(await stream(net, target, direction));
+  }
+  return rounds;
+}
+
+interface Report {
+  readonly error?: string;
+  readonly end: { readonly sum_received?: { readonly bits_per_second: number; readonly bytes: number } };
+}
+
+async function stream(net: Net, target: Target, direction: Direction): Promise<Stream> {
+  const before = target.pid === undefined ? 0 : cpuSeconds(target.pid);
+  const reverse = direction === 'down' ? ['-R'] : [];
+  // The same segments for everybody, with a tunnel or without.
+  const command = [
+    'iperf3',
+    '-c',
+    `10.201.${target.n}.2`,
+    '-B',
+    target.address,
+    '-M',
+    '1360',
+    '-t',
+    String(SECONDS),
+    '-J',
+    ...reverse,
+  ];
+  let said = JSON.parse(net.run('client', ...command)) as Report;
+  // The server may not be done with the one before.
+  for (let tries = 0; said.error?.includes('busy') && tries < 20; tries++) {
+    await pause(200);
+    said = JSON.parse(net.run('client', ...command)) as Report;
+  }
+  const { end, error } = said;
+  if (end.sum_received === undefined) throw new Error(`${target.kind} ${direction}: iperf3: ${error}`);
+  const cpu = target.pid === undefined ? Number.NaN : cpuSeconds(target.pid) - before;
+  return { gbit: end.sum_received.bits_per_second / 1e9, cpuPerGb: (cpu * 1e9) / end.sum_received.bytes };
+}
+
+// ----------------------------------------------------------------------------------------------------------- raw-small
+
+/** Packets that went through, and what the LNS needed for a million of them. */
+interface Flood {
+  readonly kpps: number;
+  readonly cpuPerMpkt: number;
+}
+
+export const rawSmall: Bench = () =>
+  among(['lockstep', 'l2tpns'], async (net, [ours, theirs]) => {
+    const rows: Row[] = [];
+    for (const direction of DIRECTIONS) {
+      const session = new Map<Target, Loaded['sessions']>();
+      for (const target of [ours!, theirs!]) {
+        await target.tearDown();
+        session.set(target, (await target.setUp(ONE)).sessions);
+      }
+      const mine: Flood[] = [];
+      const others: Flood[] = [];
+      for (let n = 0; n < ROUNDS; n++) {
+        mine.push(await flood(net, ours!, direction, session.get(ours!)!));
+        others.push(await flood(net, theirs!, direction, session.get(theirs!)!));
+      }
+      rows.push({
+        what: `64-byte packets ${direction}, ${FLOWS} flows of one session, CPU-s per million`,
+        figure: `${show(spread(perMpkt(mine)), 2)} at ${show(spread(mine.map((f) => f.kpps)))} kpps`,
+        limit: `l2tpns ${show(spread(perMpkt(others)), 2)} at ${show(spread(others.map((f) => f.kpps)))} kpps`,
+        ratio: `${ratio(perMpkt(others), perMpkt(mine)).toFixed(2)}x the packets per CPU-s; target: at least ${direction === 'up' ? 1.2 : 1.7}x`,
+      });
+    }
+    return rows;
+  });
+
+const perMpkt = (floods: readonly Flood[]) => floods.map((f) => f.cpuPerMpkt);
+
+/** As many packets as the generator makes, over all these sessions in turns; a session alone has 64 flows. */
+async function flood(net: Net, target: Target, direction: Direction, sessions: Loaded['sessions']): Promise<Flood> {
+  const count = Math.max(FLOWS, sessions.length);
+  const flows = Array.from({ length: count }, (_, i) =>
+    flow(target, direction, sessions[i % sessions.length]!, i),
+  ).join('');
+  const space = direction === 'up' ? 'client' : 'server';
+  // Towards the server every packet that went through is a packet of its device; towards the client, of the LNS's.
+  const [at, device, counter] =
+    direction === 'up'
+      ? (['server', `s${target.n}`, 'rx_packets'] as const)
+      : ([`n${target.n}`, 'out', 'tx_packets'] as const);
+  const packetsBefore = deviceCounter(net, at, device, counter);
+  const cpuBefore = cpuSeconds(target.pid!);
+  const generator = net.start(space, packets(net), 'flood', String(SECONDS));
+  generator.stdin!.end(flows);
+  await new Promise((resolve) => generator.once('exit', resolve));
+  const cpu = cpuSeconds(target.pid!) - cpuBefore;
+  const passed = deviceCounter(net, at, device, counter) - packetsBefore;
+  return { kpps: passed / SECONDS / 1_000, cpuPerMpkt: (cpu * 1e6) / passed };
+}
+
+/** A line for `packets flood`: 64 octets of IP, up inside L2TP (RFC 2661 §3.1), down as they are. */
+function flow(target: Target, direction: Direction, session: Loaded['sessions'][number], i: number): string {
+  // A packet ends at the server's device, in a black hole: nobody answers.
+  const server = `10.199.${target.n}.1`;
+  const datagram = udp(5_000 + (i % FLOWS), 9, Buffer.alloc(36));
+  if (direction === 'down') return `${session.address} ${datagram.toString('hex')}\n`;
+  const ip = ipv4(session.address, server, datagram);
+  const head = Buffer.from([0, 2, 0, 0, 0, 0, 0xff, 0x03, 0x00, 0x21]);
+  head.writeUInt16BE(session.peerTunnelId, 2);
+  head.writeUInt16BE(session.peerSessionId, 4);
+  return `10.200.${target.n}.1 ${udp(1701, 1701, Buffer.concat([head, ip])).toString('hex')}\n`;
+}
+
+function udp(from: number, to: number, payload: Buffer): Buffer {
+  const head = Buffer.alloc(8);
+  head.writeUInt16BE(from, 0);
+  head.writeUInt16BE(to, 2);
+  head.writeUInt16BE(8 + payload.length, 4); // checksum 0: none (RFC 768)
+  return Buffer.concat([head, payload]);
+}
+
+function ipv4(from: string, to: string, payload: Buffer): Buffer {
+  const head = Buffer.alloc(20);
+  head[0] = 0x45;
+  head.writeUInt16BE(20 + payload.length, 2);
+  head[8] = 64;
+  head[9] = 17;
+  Buffer.from(from.split('.').map(Number)).copy(head, 12);
+  Buffer.from(to.split('.').map(Number)).copy(head, 16);
+  let sum = 0;
+  for (let i = 0; i < 20; i += 2) sum += head.readUInt16BE(i);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  head.writeUInt16BE(~sum & 0xffff, 10);
+  return Buffer.concat([head, payload]);
+}
+
+// ------------------------------------------------------------------------------------------------------- many-sessions
+
+const MANY = { tunnels: 10, sessions: 1_000, parallel: 2, auth: 'pap', patienceMs: 60_000 } as const;
+
+/** Two gateways: one with 10 000 sessions, one with a single one; the same packets through both. */
+export const manySessions: Bench = () =>
+  among(['lockstep', 'lockstep'], async (net, [many, one]) => {
+    await many!.tearDown();
+    const all = (await many!.setUp(MANY)).sessions;
+    await one!.tearDown();
+    const single = (await one!.setUp(ONE)).sessions;
+    const rows: Row[] = [];
+    for (const direction of DIRECTIONS) {
+      const loaded: Flood[] = [];
+      const alone: Flood[] = [];
+      for (let n = 0; n < ROUNDS; n++) {
+        loaded.push(await flood(net, many!, direction, all));
+        alone.push(await flood(net, one!, direction, single));
+      }
+      rows.push({
+        what: `64-byte packets ${direction} over ${all.length} sessions, CPU-s per million`,
+        figure: `${show(spread(perMpkt(loaded)), 2)} at ${show(spread(loaded.map((f) => f.kpps)))} kpps`,
+        limit: `1 session ${show(spread(perMpkt(alone)), 2)} at ${show(spread(alone.map((f) => f.kpps)))} kpps`,
+        ratio: `${ratio(perMpkt(loaded), perMpkt(alone)).toFixed(2)}; target: at most 1.10`,
+      });
+    }
+    return rows;
+  });
+
+// ------------------------------------------------------------------------------------------------------------- latency
+
+const PINGS = 300;
+const EVERY_US = 2_000;
+/** A load that every target can carry, so that what is compared is the queue and not who gives up first. */
+const LOAD = '300M';
+
+export const latency: Bench = () =>
+  among(['lockstep', 'l2tpns', 'kernel'], async (net, targets) => {
+    net.start('server', 'iperf3', '-s');
+    net.start('server', packets(net), 'echo', '7');
+    const rows: Row[] = [];
+    for (const load of [false, true]) {
+      const rounds: { p50: number[]; p99: number[] }[] = targets.map(() => ({ p50: [], p99: [] }));
+      for (let n = 0; n < ROUNDS; n++) {
+        for (const [i, target] of targets.entries()) {
+          const rtts = await pings(net, target, load);
+          rounds[i]!.p50.push(rtts[rtts.length >> 1]!);
+          rounds[i]!.p99.push(rtts[Math.floor(rtts.length * 0.99)]!);
+        }
+      }
+      const [mine, ...others] = rounds;
+      for (const [i, limit] of ['l2tpns', 'kernel forwarding'].entries()) {
+        const other = others[i]!;
+        rows.push({
+          what: load ? `round trip beside a download of ${LOAD}bit/s` : 'round trip, idle',
+          figure: `p50 ${show(spread(mine!.p50))} us, p99 ${show(spread(mine!.p99))} us`,
+          limit: `${limit}: p50 ${show(spread(other.p50))} us, p99 ${show(spread(other.p99))} us`,
+          ratio: `p50 ${ratio(mine!.p50, other.p50).toFixed(2)}, p99 ${ratio(mine!.p99, other.p99).toFixed(2)}${load ? '; target: p99 at most 1' : ''}`,
+        });
+      }
+    }
+    return rows;
+  });
+
+async function pings(net: Net, target: Target, load: boolean): Promise<number[]> {
+  const server = `10.201.${target.n}.2`;
+  const seconds = String(Math.ceil((PINGS * (EVERY_US + 500)) / 1e6) + 1);
+  const download = ['iperf3', '-c', server, '-B', target.address, '-R', '-M', '1360', '-b', LOAD, '-t', seconds];
+  const traffic = load ? net.start('client', ...download) : undefined;
+  const done = traffic && new Promise((resolve) => traffic.once('exit', resolve));
+  const lines = net.run('client', packets(net), 'ping', target.address, server, '7', String(PINGS), String(EVERY_US));
+  await done;
+  // One that is lost took longer than any that was not.
+  const rtts = lines.trim().split('\n').map(Number);
+  return rtts.map((us) => (us < 0 ? 500_000 : us)).sort((a, b) => a - b);
+}
