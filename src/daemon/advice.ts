@@ -20,6 +20,7 @@ export type IkeCause =
   | 'aggressive-mode'
   | 'no-config'
   | 'refused-by-peer'
+  | 'renewal-refused'
   | 'peer-silent'
   | 'too-many-half-open'
   | 'kernel-refused';
@@ -117,6 +118,11 @@ export const ADVICE: Readonly<Record<Cause, Advice>> = {
   'refused-by-peer': {
     shows: ['Windows 789'],
     advice: 'the client refused our answer: most often its pre-shared key is another',
+  },
+  'renewal-refused': {
+    shows: [],
+    advice:
+      'the client refused a new SA on an established connection: ordinary when both sides renew at once; if its session ends, compare its ESP settings',
   },
   'peer-silent': {
     shows: ['Windows 792', 'Windows 809', APPLE_SILENT],

@@ -24,9 +24,11 @@ export interface IkeFailure {
 interface Sign {
   readonly cause: IkeCause;
   readonly pattern: RegExp;
-  /** Only before the peer is authenticated: later the same words are about a stray or damaged packet. */
+  /** Only before the peer is authenticated: later the same words are about one packet or one CHILD_SA, not about who it is. */
   readonly early?: true;
 }
+
+const REFUSAL = /^received (PAYLOAD_MALFORMED|INVALID_\w+|NO_PROPOSAL_CHOSEN) /;
 
 const SIGNS: readonly Sign[] = [
   // IKEv1 Main Mode: the key that decrypts the 5th message depends on the PSK, so a wrong one shows as garbage.
@@ -54,10 +56,11 @@ const SIGNS: readonly Sign[] = [
     cause: 'no-config',
     pattern: /^no IKE config found for |^no (matching )?peer config found|^no alternative config found/,
   },
-  {
-    cause: 'refused-by-peer',
-    pattern: /^received (AUTHENTICATION_FAILED|PAYLOAD_MALFORMED|INVALID_\w+|NO_PROPOSAL_CHOSEN) /,
-  },
+  // IKEv2: the client refuses our AUTH when the IKE SA is established here already (RFC 7296 §2.21.2).
+  { cause: 'refused-by-peer', pattern: /^received AUTHENTICATION_FAILED / },
+  { cause: 'refused-by-peer', pattern: REFUSAL, early: true },
+  // Two Quick Modes that renew at once: the client may refuse ours, and the SA in use stays.
+  { cause: 'renewal-refused', pattern: REFUSAL },
   { cause: 'too-many-half-open', pattern: /^ignoring IKE_SA setup from / },
   {
     cause: 'kernel-refused',

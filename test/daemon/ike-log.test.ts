@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { IkeCause } from '../../src/daemon/advice.js';
+import { adviceFor, type IkeCause } from '../../src/daemon/advice.js';
 import { explainIkeLog, type IkeFailure, IkeLogWatch } from '../../src/daemon/ike-log.js';
 import type { IkeLogEvent } from '../../src/io/ports.js';
 import { instant } from '../../src/proto/machine.js';
@@ -104,6 +104,17 @@ t.test(
 t.test('a damaged packet on an established SA is no wrong key', async (t) => {
   t.equal(explainIkeLog(garbage(1, '192.0.2.1', 'l2tp')), undefined);
   t.equal(explainIkeLog(garbage(1, '192.0.2.1', '(unnamed)'))?.cause, 'wrong-psk');
+});
+
+t.test('a refusal on an established SA is about its renewal, not about the key', async (t) => {
+  const causeOf = (message: string, ikeName: string) =>
+    explainIkeLog([{ type: 'log', group: 'IKE', level: 1, ikeName, ikeUniqueId: '1', message }])?.cause;
+  for (const notify of ['NO_PROPOSAL_CHOSEN', 'INVALID_HASH_INFORMATION', 'PAYLOAD_MALFORMED']) {
+    t.equal(causeOf(`received ${notify} error notify`, 'l2tp'), 'renewal-refused');
+    t.equal(causeOf(`received ${notify} error notify`, '(unnamed)'), 'refused-by-peer');
+  }
+  t.equal(causeOf('received AUTHENTICATION_FAILED error notify', 'l2tp'), 'refused-by-peer');
+  t.notMatch(adviceFor('renewal-refused'), /key|password/);
 });
 
 t.test('the same failure of the same client is told once a minute', async (t) => {
