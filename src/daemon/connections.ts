@@ -260,7 +260,7 @@ export class Connections {
         return tunnel === undefined ? undefined : this.#sessions.open(out.session, tunnel, this.draining);
       }
       case 'session-up':
-        return this.#sessions.up(out.session);
+        return this.#sessions.up(out.session, out.call.sequencingRequired);
       case 'session-down':
         return this.#sessionDown(out);
       case 'note':

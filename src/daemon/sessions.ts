@@ -80,12 +80,13 @@ export class Sessions {
     }
   }
 
-  /** ICCN: PPP starts. */
-  up(ids: SessionIds): void {
-    const { registry, drive, link } = this.#o;
+  /** ICCN: PPP starts. Without the Sequencing Required AVP it is for us to choose, and we send no numbers (RFC 2661 §5.4). */
+  up(ids: SessionIds, sequencing: boolean): void {
+    const { dataplane, registry, drive, link } = this.#o;
     const session = registry.session(ids.tunnelId, ids.sessionId);
     if (session === undefined) return;
     this.#reach(session, 'lcp');
+    if (sequencing) dataplane.updateSession(ids.tunnelId, ids.sessionId, { sequencing });
     const machine = new Link({ ...link, mru: session.mtu });
     session.link = drive.add(machine, (out) => this.#onLink(session, out));
     session.link.input({ type: 'lower-up' });

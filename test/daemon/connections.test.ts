@@ -41,6 +41,39 @@ t.test('the order of opening: session before ICRP, IP before the Configure-Ack t
   t.ok(open > at('frame CHAP Success'), 'never before the user is known');
 });
 
+t.test('RFC 2661 §5.4: sequence numbers from the first message on, when the call asks for them', async (t) => {
+  for (const asked of [false, true]) {
+    const rig = new Rig();
+    const client = rig.client({ mark: 1 });
+    const { arrive } = rig;
+    rig.arrive = (path, data) => {
+      // ICCN (Message Type 12) with the Sequencing Required AVP, M bit set (RFC 2661 §4.4.4).
+      if (!asked || data[0]! < 0x80 || data[19] !== 12) return arrive.call(rig, path, data);
+      const iccn = Uint8Array.of(...data, 0x80, 6, 0, 0, 0, 39);
+      iccn[3] = iccn.length;
+      arrive.call(rig, path, iccn);
+    };
+    const numbers: (number | undefined)[] = [];
+    const { receive } = client;
+    client.receive = (data) => {
+      if (data[0]! < 0x80) numbers.push(data[0]! & 0x08 ? (data[8]! << 8) | data[9]! : undefined);
+      receive.call(client, data);
+    };
+    rig.childUp(client);
+    client.dial();
+    await rig.run(2_000);
+    t.equal(client.address, '10.99.0.2');
+    rig.plane.receiveTun(ping('192.0.2.1', '10.99.0.2'));
+    await rig.settle();
+    t.equal(client.events.at(-1), 'ip 28');
+    t.strictSame(
+      numbers,
+      numbers.map((_, i) => (asked ? i : undefined)),
+    );
+    t.ok(numbers.length > 4);
+  }
+});
+
 t.test('a user has a limit each way, in bits per second', async (t) => {
   const rig = new Rig({
     users: 'users:\n  alice: {password: wonderland, limit: {up: 8000}}\n  bob: {password: builder}\n',

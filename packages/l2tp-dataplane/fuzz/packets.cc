@@ -19,6 +19,7 @@ void fuzz_packets(const uint8_t* input, size_t size) {
   World& w = *world;
   session->open = (mode & 4) == 0;
   session->acfc = (mode & 8) != 0;
+  session->sequence.on = (mode & 24) == 24;
   session->length_bit = (mode & 16) == 0;
   session->mtu = (mode & 32) ? 68 : (mode & 64) ? 600 : 1400;
   w.tun.clear();

@@ -7,7 +7,7 @@ export const DEFAULT_RECEIVE_BUFFER = 4 << 20;
 export const DEFAULT_MAX_SESSIONS = 65_536;
 export const MAX_PREFIXES = 1024;
 /** IPv4's least MTU (RFC 791 §3.2), and what a UDP datagram has room for beside L2TP and PPP headers. */
-export const MTU_RANGE = [68, 65_495] as const;
+export const MTU_RANGE = [68, 65_491] as const;
 /** Bits per second. */
 export const MAX_LIMIT = 1_000_000_000_000;
 const MAX_DATAGRAM = 65_507;
@@ -60,7 +60,7 @@ export function checkSpec(spec: SessionSpec): SessionSpec {
 }
 
 export function checkState(where: string, state: SessionState): SessionState {
-  for (const key of ['open', 'clampMss', 'acfc', 'lengthBit'] as const) {
+  for (const key of ['open', 'clampMss', 'acfc', 'lengthBit', 'sequencing'] as const) {
     const value: unknown = state[key];
     if (value !== undefined && typeof value !== 'boolean') bad(where, key, value, 'true or false');
   }

@@ -148,6 +148,7 @@ export class MemoryDataplane implements Dataplane {
     if (state.limit !== undefined) [s.up, s.down] = [new Rate(state.limit.up), new Rate(state.limit.down)];
     s.acfc = state.acfc ?? s.acfc;
     s.lengthBit = state.lengthBit ?? s.lengthBit;
+    s.sequence.on = state.sequencing ?? s.sequence.on;
     s.open = state.open ?? s.open;
   }
 
@@ -240,6 +241,7 @@ export class MemoryDataplane implements Dataplane {
     const s = this.#sessions.get(key(l2tp.tunnelId, l2tp.sessionId));
     if (s === undefined) return this.#drop('no-session');
     if (!samePath(s.path, from)) return this.#violation(s, from);
+    if (s.sequence.on && l2tp.ns !== undefined && !s.sequence.take(l2tp.ns)) return s.drop('sequence');
     const ppp = packet.parsePpp(l2tp.payload);
     if (ppp === undefined) return s.drop('malformed');
     if (ppp.protocol === packet.PPP_IPV4) return this.#ipFromPeer(s, 4, ppp.information);
@@ -323,7 +325,8 @@ export class MemoryDataplane implements Dataplane {
   #toPeer(s: Session, protocol: number, information: Uint8Array, octets = 0): void {
     const usable = this.#usable(s.path);
     if (usable === 'refused') return;
-    const header = { ...s.spec, lengthBit: s.lengthBit, acfc: s.acfc };
+    const ns = s.sequence.on ? s.sequence.next() : undefined;
+    const header = { ...s.spec, lengthBit: s.lengthBit, acfc: s.acfc, ns };
     if (usable === 'no' || !this.#transmit(s.path, packet.dataMessage(header, protocol, information))) {
       return s.drop('send');
     }

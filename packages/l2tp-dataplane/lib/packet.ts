@@ -14,7 +14,13 @@ function put16(b: Uint8Array, at: number, value: number): void {
 
 export type L2tp =
   | { readonly kind: 'control' }
-  | { readonly kind: 'data'; readonly tunnelId: number; readonly sessionId: number; readonly payload: Uint8Array }
+  | {
+      readonly kind: 'data';
+      readonly tunnelId: number;
+      readonly sessionId: number;
+      readonly ns: number | undefined;
+      readonly payload: Uint8Array;
+    }
   | { readonly kind: 'short' }
   | { readonly kind: 'version' };
 
@@ -25,14 +31,16 @@ export function parseL2tp(b: Uint8Array): L2tp {
   if (flags & 0x80) return b.length < 12 ? { kind: 'short' } : { kind: 'control' };
   const end = flags & 0x40 ? u16(b, 2) : b.length;
   const ids = flags & 0x40 ? 4 : 2;
-  let at = ids + 4 + (flags & 0x08 ? 4 : 0);
+  const numbered = (flags & 0x08) !== 0;
+  let at = ids + 4 + (numbered ? 4 : 0);
   if ((flags & 0x40 && b.length < 4) || end > b.length || end < at) return { kind: 'short' };
   if (flags & 0x02) {
     if (end < at + 2) return { kind: 'short' };
     at += 2 + u16(b, at);
     if (at > end) return { kind: 'short' };
   }
-  return { kind: 'data', tunnelId: u16(b, ids), sessionId: u16(b, ids + 2), payload: b.subarray(at, end) };
+  const ns = numbered ? u16(b, ids + 4) : undefined;
+  return { kind: 'data', tunnelId: u16(b, ids), sessionId: u16(b, ids + 2), ns, payload: b.subarray(at, end) };
 }
 
 /** Tolerates a missing ff03 and a one-octet protocol field (RFC 1661 §6.5, §6.6). */
@@ -235,16 +243,20 @@ export interface DataHeader {
   readonly peerSessionId: number;
   readonly lengthBit: boolean;
   readonly acfc: boolean;
+  /** Absent: no S bit. */
+  readonly ns: number | undefined;
 }
 
 /** An L2TP data message around a PPP frame: ff03 left out for IP only, and only with ACFC. */
 export function dataMessage(h: DataHeader, protocol: number, information: Uint8Array): Uint8Array {
   const compressed = h.acfc && (protocol === PPP_IPV4 || protocol === PPP_IPV6);
   const ppp = compressed ? [] : [0xff, 0x03];
-  const total = (h.lengthBit ? 8 : 6) + ppp.length + 2 + information.length;
+  const numbers = h.ns === undefined ? [] : [h.ns >> 8, h.ns & 0xff, 0, 0];
+  const total = (h.lengthBit ? 8 : 6) + numbers.length + ppp.length + 2 + information.length;
   const length = h.lengthBit ? [total >> 8, total & 0xff] : [];
   const ids = [h.peerTunnelId >> 8, h.peerTunnelId & 0xff, h.peerSessionId >> 8, h.peerSessionId & 0xff];
-  const head = [h.lengthBit ? 0x40 : 0, 2, ...length, ...ids, ...ppp, protocol >> 8, protocol & 0xff];
+  const flags = (h.lengthBit ? 0x40 : 0) | (h.ns === undefined ? 0 : 0x08);
+  const head = [flags, 2, ...length, ...ids, ...numbers, ...ppp, protocol >> 8, protocol & 0xff];
   const out = new Uint8Array(head.length + information.length);
   out.set(head);
   out.set(information, head.length);

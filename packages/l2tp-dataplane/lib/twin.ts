@@ -46,7 +46,33 @@ export class Rate {
   }
 }
 
+/** src/sequence.h */
+export class Sequence {
+  on = false;
+  #next = 0;
+  #expected: number | undefined;
+  #behind = 0;
+  #behindNext = 0;
+
+  next(): number {
+    const ns = this.#next;
+    this.#next = (ns + 1) & 0xffff;
+    return ns;
+  }
+
+  take(ns: number): boolean {
+    const ahead = this.#expected === undefined || ((ns - this.#expected) & 0xffff) < 0x8000;
+    this.#behind = ahead ? 0 : this.#behind > 0 && ns === this.#behindNext ? this.#behind + 1 : 1;
+    this.#behindNext = (ns + 1) & 0xffff;
+    if (!ahead && this.#behind < 5) return false;
+    this.#expected = (ns + 1) & 0xffff;
+    this.#behind = 0;
+    return true;
+  }
+}
+
 export class Session {
+  readonly sequence = new Sequence();
   path: Path;
   open = false;
   clampMss = true;

@@ -60,6 +60,11 @@ export interface SessionState {
   readonly limit?: { readonly up: number; readonly down: number };
   /** Peer accepts frames without ff03 (ACFC negotiated); the protocol field is never compressed on send. */
   readonly acfc?: boolean;
+  /**
+   * Write sequence numbers (S bit) in every data message, and drop those of the peer that come late or twice (RFC 2661
+   * §5.4); nothing is held back to be put in order. Default false: the peer's numbers are not looked at.
+   */
+  readonly sequencing?: boolean;
   /** Write the L bit (Length) in data headers; default true. O and P are never written. */
   readonly lengthBit?: boolean;
 }
@@ -86,6 +91,7 @@ export const SESSION_DROPS = [
   'send', // sendmmsg refused it (EPERM, ENOBUFS, ...)
   'tun', // the TUN device refused it
   'limit', // above the session's limit
+  'sequence', // out of order, with sequencing
 ] as const;
 export type SessionDrop = (typeof SESSION_DROPS)[number];
 

@@ -19,19 +19,25 @@ uint16_t mss_for(const Session& s, Family f) {
 
 }  // namespace
 
-size_t write_data_header(const Session& s, uint16_t protocol, size_t n, uint8_t* out) {
+size_t write_data_header(Session& s, uint16_t protocol, size_t n, uint8_t* out) {
   const bool compressed = s.acfc && (protocol == kPppIpv4 || protocol == kPppIpv6);
   const size_t ppp = compressed ? 2 : 4;
   size_t at = 2;
   out[0] = s.length_bit ? 0x40 : 0;
   out[1] = 2;
   if (s.length_bit) {
-    put16(out + 2, 8 + ppp + n);
+    put16(out + 2, (s.sequence.on ? 12 : 8) + ppp + n);
     at = 4;
   }
   put16(out + at, s.peers.tunnel);
   put16(out + at + 2, s.peers.session);
   at += 4;
+  if (s.sequence.on) {
+    out[0] |= 0x08;
+    put16(out + at, s.sequence.next());
+    put16(out + at + 2, 0);
+    at += 4;
+  }
   if (!compressed) {
     put16(out + at, 0xff03);
     at += 2;
@@ -88,6 +94,8 @@ void Forwarder::datagram(const ListenerPolicy& listener, const Path& from, uint8
   Session* s = sessions.find(Ids{header.tunnel, header.session});
   if (s == nullptr) return counters_.drop(GlobalDrop::no_session);
   if (s->path != from) return violation(*s, from, now);
+  // A message without a number is taken as it is: what else could be done with it is to lose it.
+  if (s->sequence.on && header.sequenced && !s->sequence.take(header.ns)) return s->drop(SessionDrop::sequence);
 
   uint16_t protocol;
   size_t begin;

@@ -10,7 +10,7 @@
 
 namespace dp {
 
-constexpr size_t kMaxDataHeader = 8 + 4;  // L2TP with Length, ff03, protocol
+constexpr size_t kMaxDataHeader = 12 + 4;  // L2TP with Length, Ns and Nr; ff03, protocol
 constexpr uint64_t kViolationInterval = 10'000;  // ms
 
 // Something a listener may receive from. An empty list of peers with raw = nobody.
@@ -91,9 +91,9 @@ class Forwarder final : private Pieces, private Coalescer::Out {
   uint8_t whole_[65536];
 };
 
-// Writes the L2TP data header (RFC 2661 §3.1: L as negotiated, never S, O or P) and the PPP header for `n` octets of
+// Writes the L2TP data header (RFC 2661 §3.1: L and S as negotiated, never O or P) and the PPP header for `n` octets of
 // information to `out` (kMaxDataHeader) and returns its length. ff03 is left out for IP only, and only with ACFC
 // (RFC 1661 §6.6); the protocol field always has two octets.
-size_t write_data_header(const Session& s, uint16_t protocol, size_t n, uint8_t* out);
+size_t write_data_header(Session& s, uint16_t protocol, size_t n, uint8_t* out);
 
 }  // namespace dp

@@ -32,7 +32,12 @@ L2tpResult parse_l2tp(const uint8_t* p, size_t n, L2tpHeader& out) {
   out.tunnel = get16(p + at);
   out.session = get16(p + at + 2);
   at += 4;
-  if (p[0] & kS) at += 4;  // Ns and Nr of a data message: order is not ours to keep (§5.4)
+  out.sequenced = (p[0] & kS) != 0;
+  if (out.sequenced) {
+    if (out.end < at + 4) return L2tpResult::too_short;
+    out.ns = get16(p + at);  // Nr is reserved (§3.1)
+    at += 4;
+  }
   if (p[0] & kO) {
     if (out.end < at + 2) return L2tpResult::too_short;
     at += 2 + size_t{get16(p + at)};

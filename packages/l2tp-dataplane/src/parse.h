@@ -14,6 +14,8 @@ struct L2tpHeader {
   bool control = false;
   uint16_t tunnel = 0;
   uint16_t session = 0;
+  bool sequenced = false;  // S: `ns` is the message's number (§5.4)
+  uint16_t ns = 0;
   // The payload is [begin, end) of the datagram; `end` comes from the Length field when there is one.
   size_t begin = 0;
   size_t end = 0;

@@ -9,6 +9,7 @@
 #include "address.h"
 #include "counters.h"
 #include "limit.h"
+#include "sequence.h"
 
 namespace dp {
 
@@ -27,6 +28,7 @@ struct Session {
   bool clamp_mss = true;
   bool acfc = false;
   bool length_bit = true;
+  Sequence sequence;
   uint16_t mtu = kDefaultMtu;
   std::vector<Prefix> prefixes;
   std::shared_ptr<SessionCounters> counters;

@@ -97,6 +97,7 @@ void PacketThread::apply(Session& s, const SessionUpdate& state) {
   if (state.clamp_mss) s.clamp_mss = *state.clamp_mss;
   if (state.acfc) s.acfc = *state.acfc;
   if (state.length_bit) s.length_bit = *state.length_bit;
+  if (state.sequencing) s.sequence.on = *state.sequencing;
   if (state.open) s.open = *state.open;
 }
 

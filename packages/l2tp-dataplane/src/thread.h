@@ -18,7 +18,7 @@ struct SessionSpec {
 };
 
 struct SessionUpdate {
-  std::optional<bool> open, clamp_mss, acfc, length_bit;
+  std::optional<bool> open, clamp_mss, acfc, length_bit, sequencing;
   std::optional<uint16_t> mtu;
   std::optional<std::pair<uint64_t, uint64_t>> limit;  // bits per second up and down
   std::optional<std::vector<Prefix>> prefixes;

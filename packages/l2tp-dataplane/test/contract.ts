@@ -473,6 +473,42 @@ function wayBack(test: Define): void {
     await b.until('all of it', () => b.sent.length === 152 && b.tun.length === 151);
   });
 
+  test('with sequencing every data message has a number, and what comes late is dropped (RFC 2661 §5.4)', async (t, b) => {
+    b.session({ ...OPEN, sequencing: true });
+    b.dataplane.sendFrame(1, 2, hex('c021 0101 0004'));
+    await b.until('the frame', () => b.sent.length === 1);
+    b.rig.tunPacket(inside());
+    await b.until('the packet', () => b.sent.length === 2);
+    b.dataplane.updateSession(1, 2, { sequencing: true, lengthBit: false, acfc: true });
+    await b.dataplane.flush();
+    b.rig.tunPacket(inside());
+    await b.until('another', () => b.sent.length === 3);
+    t.strictSame(
+      b.sent.map((s) => toHex(s.data)),
+      [
+        '4802001433334444 00000000 ff03c02101010004',
+        `4802002c33334444 00010000 ff030021${toHex(inside())}`,
+        `080233334444 00020000 0021${toHex(inside())}`,
+      ].map((s) => s.replaceAll(' ', '')),
+    );
+    const numbered = (ns: number) => Uint8Array.of(8, 2, 0, 1, 0, 2, ...u16(ns), 0, 0, ...ppp(0xc021, u16(ns)));
+    for (const ns of [7, 8, 8, 10, 9, 11]) b.rig.datagram(A, LOCAL, numbered(ns));
+    b.data(ppp(0xc021, u16(99)));
+    await b.handled();
+    t.strictSame(
+      b.frames().map((f) => Number.parseInt(f.slice(4), 16)),
+      [7, 8, 10, 11, 99],
+    );
+    t.strictSame(b.drops(), { sequence: 2n });
+    b.rig.datagram(A, LOCAL, hex('0802 0001 0002 0000 00'));
+    await b.handled();
+    t.match(b.dataplane.globalCounters(), { short: 1n });
+    b.dataplane.updateSession(1, 2, { sequencing: false });
+    await b.dataplane.flush();
+    for (const ns of [3, 2]) b.rig.datagram(A, LOCAL, numbered(ns));
+    await b.until('both', () => b.frames().length === 7);
+  });
+
   test('a closed session gets nothing', async (t, b) => {
     b.session({ prefixes: [`${CLIENT}/32`] });
     b.rig.tunPacket(inside());

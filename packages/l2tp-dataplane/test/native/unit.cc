@@ -192,6 +192,20 @@ void rates() {
   CHECK(r.take(65535, 0));
 }
 
+// RFC 2661 §5.4
+void sequences() {
+  Sequence s;
+  for (size_t i = 0; i < 65540; i++) EQ(s.next(), i & 0xffff);
+  CHECK(s.take(65530) && !s.take(65530) && s.take(65531));
+  CHECK(s.take(65535) && !s.take(65533));  // a gap is a loss
+  CHECK(s.take(0) && s.take(3) && !s.take(65535) && !s.take(2));
+  CHECK(s.take(3 + 0x8000) && !s.take(4));
+  // The same late number again and again is a repeat; a run of them is a peer that has begun anew.
+  for (int i = 0; i < 20; i++) CHECK(!s.take(9));
+  for (uint16_t i = 100; i < 104; i++) CHECK(!s.take(i));
+  CHECK(s.take(104) && s.take(105) && !s.take(104));
+}
+
 // ---- cutting
 
 Bytes ip_packet(bool v6, uint8_t protocol, const Bytes& payload, uint16_t fragment = 0) {
@@ -557,6 +571,7 @@ int main(int argc, char** argv) {
                 {"table and tunnels", table_and_tunnels},
                 {"limits", limits},
                 {"rates", rates},
+                {"sequences", sequences},
                 {"TCP segmentation", tcp_segmentation},
                 {"UDP segmentation", udp_segmentation},
                 {"segments beyond the MTU", segments_beyond_the_mtu},

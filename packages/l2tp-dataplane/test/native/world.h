@@ -90,7 +90,8 @@ struct World final : Sink {
     data.insert(data.end(), out.body, out.body + out.body_length);
     L2tpHeader h;
     CHECK(parse_l2tp(data.data(), data.size(), h) == L2tpResult::ok && !h.control);
-    CHECK((data[0] & 0x0b) == 0);  // never S, O or P
+    CHECK((data[0] & 0x03) == 0);  // never O or P
+    CHECK(((data[0] & 0x08) != 0) == out.session.sequence.on);
     CHECK(h.end == data.size() && h.tunnel == 0x3333);
     uint16_t protocol;
     size_t begin;

@@ -1,0 +1,36 @@
+// Sequence numbers of the data channel: RFC 2661 §5.4. Out of order is lost; nothing is held back.
+#pragma once
+#include <cstdint>
+
+namespace dp {
+
+class Sequence {
+ public:
+  bool on = false;
+
+  // The number of the next message to the peer.
+  uint16_t next() { return next_++; }
+
+  // Whether a message of the peer is taken. Half of the numbers are ahead of the one expected, half are behind (§5.8); the
+  // first of all may have any. Five behind in a row are a peer that has begun anew.
+  bool take(uint16_t ns) {
+    const bool ahead = !seen_ || static_cast<uint16_t>(ns - expected_) < 0x8000;
+    behind_ = ahead ? 0 : behind_ > 0 && ns == behind_next_ ? behind_ + 1 : 1;
+    behind_next_ = static_cast<uint16_t>(ns + 1);
+    if (!ahead && behind_ < kBegunAnew) return false;
+    seen_ = true;
+    expected_ = static_cast<uint16_t>(ns + 1);
+    behind_ = 0;
+    return true;
+  }
+
+ private:
+  static constexpr int kBegunAnew = 5;
+  bool seen_ = false;
+  uint16_t next_ = 0;
+  uint16_t expected_ = 0;
+  uint16_t behind_next_ = 0;
+  int behind_ = 0;
+};
+
+}  // namespace dp
