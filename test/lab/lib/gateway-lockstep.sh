@@ -8,10 +8,11 @@ start_gateway() {
   ip netns exec gw node "$REPO/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
   GATEWAY=$!
   wait_for 90 gateway_settled
-  gateway_said gateway.ready > /dev/null || fail "gw: lockstepd is not ready: $(gateway_last)"
+  gateway_said gateway.ready > /dev/null || fail "gw: lockstepd $(gateway_state), not ready: $(gateway_last)"
   same 'gw: lockstepd answers on its control socket' "$(control_command status --json | jq -r .state)" listening
 }
 gateway_settled() { gateway_said gateway.ready || ! kill -0 "$GATEWAY"; }
+gateway_state() { kill -0 "$GATEWAY" 2> /dev/null && echo runs || { wait "$GATEWAY"; echo "ended with status $?"; }; }
 gateway_last() {
   grep -m 1 -E '^[A-Za-z]*Error|^lockstep' "$RUN/gw/stderr" || tail -n 2 "$RUN/gw/stderr" "$RUN/gw/log.json"
 }
