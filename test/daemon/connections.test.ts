@@ -181,6 +181,23 @@ t.test('a user bound to a machine (`identity`): the SA of the packets says which
   t.equal(bob.address, '10.99.0.50');
 });
 
+t.test(
+  'without IPsec no identity is known: a bound user is refused, whatever the pattern; others get in',
+  async (t) => {
+    const rig = new Rig({ identities: new Map([['alice', ['*', '192.0.2.7']]]) });
+    const raw = { mark: 0, address: '192.0.2.7', server: RAW.address };
+    const alice = rig.client(raw).dial();
+    const dave = rig.client({ ...raw, port: 1702, user: 'dave', passwords: ['clientPass'] }).dial();
+    await rig.connect({ mark: 1, user: 'bob', passwords: ['builder'] });
+    t.equal(alice.address, undefined);
+    t.match(alice.frames.filter((f) => f.startsWith('CHAP Failure')).at(0), /E=691 R=1/);
+    const [failure] = rig.events('auth.failed');
+    t.match(failure, { user: 'alice', cause: 'wrong-identity', pattern: ['*', '192.0.2.7'], remote: '192.0.2.7' });
+    t.equal(failure?.identity, undefined);
+    t.match(dave.address, /^10\.99\.0\./);
+  },
+);
+
 t.test('a second password on the same link', async (t) => {
   const rig = new Rig();
   const client = await rig.connect({ mark: 1, passwords: ['typo', 'wonderland'] });

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { chown, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Ran } from '../../src/io/run.js';
@@ -148,6 +148,21 @@ t.test('removal: looks, deletes, looks again; keys are never asked for', async (
   t.equal(await removeOwn({ record, run }), 0);
   await t.rejects(removeOwn({ record, run: kernel(true).run }), /the kernel kept 10 SAs and 16 policies/);
 });
+
+t.test(
+  'the record that root writes: the owner of the directory can read it, and no link of his is followed',
+  async (t) => {
+    const dir = t.testdir({ other: 'kept' });
+    const record = join(dir, 'xfrm-owned.json');
+    const root = process.getuid?.() === 0;
+    if (root) await chown(dir, 4711, 4712);
+    await symlink(join(dir, 'other'), `${record}.new`);
+    await claimXfrm(['198.51.100.1'], { record });
+    t.equal(await readFile(join(dir, 'other'), 'utf8'), 'kept');
+    const { uid, gid } = await stat(dir);
+    t.match(await stat(record), { uid, gid, mode: 0o100600 });
+  },
+);
 
 t.test(
   'SAs a running charon does not know, and their policies, go; what it knows, reserves, and the drop policies stay',
