@@ -10,8 +10,8 @@
 GW=198.51.100.1 NAT=198.51.100.2 C1=192.168.77.11 C2=192.168.77.12 C3=198.51.100.13 C4=198.51.100.14
 CORP=10.20.0.10 WEB=203.0.113.80 ISP=198.51.100.254
 
-# on HOST COMMAND...
-on() { local host=$1; shift; ip netns exec "$host" "$@"; }
+# on HOST COMMAND... (not by `ip netns exec`, which mounts /sys anew each time; nothing here looks into it)
+on() { local host=$1; shift; nsenter --net="/run/netns/$host" "$@"; }
 
 topology() {
   local host
