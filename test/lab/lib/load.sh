@@ -4,32 +4,46 @@
 # The pings have a length of their own: of 406 octets, they are datagrams of 467 to 482 octets to UDP 1701, whatever L2TP and PPP
 # leave out, and all these become ESP-in-UDP packets of 528 octets (AES-CBC, HMAC-SHA1-96).
 PING=406 PLAIN=467:482 OUTER=528
-# hop HOST CHAIN NAME RULE...: counts packets of the pings, or (esp, plain) all; counts: all of them, "NAME N" in lines.
-hop() { on "$1" iptables-legacy -t mangle -A "$2" "${@:4}" -m comment --comment "$3" || fail "$1: cannot count"; }
-counts() { local h; for h in c1 gw corp; do on $h iptables-legacy -t mangle -nvxL | sed -n 's#^ *\([0-9]*\) .*/\* \(.*\) \*/.*#\2 \1#p'; done; }
+# hop CHAIN NAME RULE...: a line of iptables-restore that counts packets of the pings, or (esp, plain) all.
+hop() { echo "-A $1 ${*:3} -m comment --comment $2"; }
+# hops HOST: takes lines of `hop`.
+hops() { { echo '*mangle'; cat; echo COMMIT; } | on "$1" iptables-legacy-restore --noflush || fail "$1: cannot count"; }
+# counts: all of them, "NAME N" in lines, with XfrmAcquireError of both ends.
+counts() {
+  local h
+  for h in c1 gw corp; do on $h iptables-legacy -t mangle -nvxL | sed -n 's#^ *\([0-9]*\) .*/\* \(.*\) \*/.*#\2 \1#p'; done
+  for h in gw c1; do on $h awk -v h=$h '$1 == "XfrmAcquireError" { print h "-errors", $2 }' /proc/net/xfrm_stat; done
+}
 # A ping's way: through the client's PPP and L2TP, into ESP, over the wan, out of ESP, through the gateway to corp, and back. The kernel
 # shows a packet of an SA in transport mode to its chains on both sides of ESP. ESP is what begins with an SPI, not with IKE's zeros.
 count_hops() {
   local esp=(-p udp -m multiport --ports 4500 -m u32 --u32 '0>>22&0x3C@8=1:0xFFFFFFFF') big=(-m length --length $OUTER) l2tp=(-p udp --dport 1701) size=(-m length --length $PLAIN) h
-  hop c1 OUTPUT asked -o ppp0 -p icmp --icmp-type 8
-  hop corp INPUT corp -p icmp --icmp-type 8
-  hop c1 INPUT answered -i ppp0 -p icmp --icmp-type 0
+  hop INPUT corp -p icmp --icmp-type 8 | hops corp
   for h in c1 gw; do
-    hop $h OUTPUT $h-out "${l2tp[@]}" "${size[@]}"
-    hop $h OUTPUT $h-out-esp "${esp[@]}" "${big[@]}"
-    hop $h PREROUTING $h-in-esp "${esp[@]}" "${big[@]}"
-    hop $h PREROUTING $h-in "${l2tp[@]}" "${size[@]}"
-    hop $h PREROUTING $h-esp "${esp[@]}"
-    hop $h PREROUTING $h-plain "${l2tp[@]}"
+    {
+      [ $h = gw ] || hop OUTPUT asked -o ppp0 -p icmp --icmp-type 8
+      [ $h = gw ] || hop INPUT answered -i ppp0 -p icmp --icmp-type 0
+      hop OUTPUT $h-out "${l2tp[@]}" "${size[@]}"
+      hop OUTPUT $h-out-esp "${esp[@]}" "${big[@]}"
+      hop PREROUTING $h-in-esp "${esp[@]}" "${big[@]}"
+      hop PREROUTING $h-in "${l2tp[@]}" "${size[@]}"
+      hop PREROUTING $h-esp "${esp[@]}"
+      hop PREROUTING $h-plain "${l2tp[@]}"
+    } | hops $h
   done
 }
-# since_load NAME: how many of it came since the load began.
-since_load() { awk -v n="$1" '$1 == n { print $2 - was; exit } ' was="$(awk -v n="$1" '$1 == n { print $2 }' <<< "$COUNTS")" <<< "$NOW"; }
+# counted_since: fills COUNT with how many came since the load began, by name.
+declare -A COUNT
+counted_since() {
+  local name n
+  COUNT=()
+  while read -r name n; do COUNT[$name]=$((-n)); done <<< "$COUNTS"
+  while read -r name n; do COUNT[$name]=$((COUNT[$name] + n)); done <<< "$(counts)"
+}
 # missing FROM TO: those that were counted at FROM and not at TO.
-missing() { echo $(($(since_load "$1") - $(since_load "$2"))); }
+missing() { echo $((COUNT[$1] - COUNT[$2])); }
 # xfrm HOST: the counters of loss that are not 0.
 xfrm() { on "$1" awk '$2 > 0 { print $1 "=" $2 }' /proc/net/xfrm_stat | sort; }
-acquire_errors() { on "$1" awk '$1 == "XfrmAcquireError" { print $2 }' /proc/net/xfrm_stat; }
 # resets: TCP connections that ended by a reset. (A late segment of one that has ended is answered with a reset, too, and harms nobody.)
 resets() { local h; for h in c1 corp; do on "$h" nstat -asz TcpEstabResets | awk '/^Tcp/ { print $2 }'; done | awk '{ s += $1 } END { print s }'; }
 # overflow: packets that queues outside IPsec had no room for: the TUN device's, while the packet thread had no time, and sockets'.
@@ -41,7 +55,7 @@ due() { [ "$SECONDS" -ge "$1" ]; }
 
 # load SECONDS: TCP both ways, 8 Mbit/s each, below what the machine can do, and 100 pings/s.
 load() {
-  COUNTS=$(counts; echo "gw-errors $(acquire_errors gw)"; echo "c1-errors $(acquire_errors c1)")
+  COUNTS=$(counts)
   OVERFLOW=$(overflow) RESETS=$(resets)
   flows c1 7 "$1" 1000
   on c1 busybox ping -i 0.01 -s $PING -c $(($1 * 100)) "$CORP" > "$RUN/c1/ping" 2>&1 &
@@ -54,12 +68,12 @@ loaded() {
   local h
   wait "$PING_JOB"
   flows_whole c1 30
-  NOW=$(counts; echo "gw-errors $(acquire_errors gw)"; echo "c1-errors $(acquire_errors c1)")
-  SENT=$(since_load asked) LOST=$(missing asked answered) ERRORS=0
+  counted_since
+  SENT=${COUNT[asked]} LOST=$(missing asked answered) ERRORS=0
   for h in gw c1; do
-    check "$h: pings were counted" test "$(since_load $h-in-esp)" -ge $((SENT * 9 / 10))
-    same "$h: packets that ESP took and did not give, and XfrmAcquireError" "$(missing $h-esp $h-plain)" "$(since_load $h-errors)"
-    ERRORS=$((ERRORS + $(since_load $h-errors)))
+    check "$h: pings were counted" test "${COUNT[$h-in-esp]}" -ge $((SENT * 9 / 10))
+    same "$h: packets that ESP took and did not give, and XfrmAcquireError" "$(missing $h-esp $h-plain)" "${COUNT[$h-errors]}"
+    ERRORS=$((ERRORS + COUNT[$h-errors]))
   done
   LOST_ESP=$(($(missing c1-out c1-out-esp) + $(missing gw-in-esp gw-in) + $(missing gw-out gw-out-esp) + $(missing c1-in-esp c1-in)))
   LOST_INSIDE=$(($(missing gw-in corp) + $(missing corp gw-out)))
