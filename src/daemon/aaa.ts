@@ -11,8 +11,10 @@ import type { Limit, User, UserStore } from './users.js';
 export interface AuthContext {
   /** The client's outer address: NAS accounting, and the rule for reconnects. */
   readonly remote: string;
-  /** What the client's machine proved to IKE to be, as charon prints it; undefined when its SA is gone. */
+  /** What the client's machine proved to IKE to be, as charon prints it. */
   readonly identity: string | undefined;
+  /** What it says it is; undefined when its SA is gone. */
+  readonly claimedIdentity: string | undefined;
   readonly sessionId: number;
   readonly tunnelId: number;
   /** Called with the name once the user has proven who he is, before an address is leased: leftovers go first. */
@@ -70,7 +72,7 @@ export class LocalAaa implements Aaa {
     // To the client as a wrong password: whoever has stolen the right one must not learn that it is.
     const pattern = brokenBinding(this.#options.identities(), user.name, context.identity);
     if (pattern !== undefined) {
-      const facts = { identity: context.identity, pattern };
+      const facts = { identity: context.claimedIdentity, proven: context.identity !== undefined, pattern };
       return { ...refuse('wrong-identity', 691, 'Authentication failure'), facts };
     }
     // RFC 2759 §6: the account's state is told only to whoever knows the password.

@@ -169,7 +169,7 @@ export const ADVICE: Readonly<Record<Cause, Advice>> = {
   'wrong-identity': {
     shows: ['Windows 691', 'Apple "Authentication failed"'],
     advice:
-      "the password was right, but `identity` binds this user to other machines: somebody else has the password, or the client's IKE identity is new",
+      "the password was right, but `identity` binds this user to other machines: somebody else has the password, or the client's IKE identity is new, or nothing proved it (`proven: false`)",
   },
   disabled: {
     shows: ['Windows 647', 'Windows 691'],

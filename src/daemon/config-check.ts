@@ -235,8 +235,19 @@ export function configWarnings(config: Config): Warning[] {
     );
   if (config.ppp.auth.includes('pap'))
     warn('config.pap', 'ppp.auth allows pap: the gateway sees passwords in clear inside the tunnel');
+  if (config.identity.size > 0 && !provable(config.ike))
+    warn(
+      'config.identity-unproven',
+      '`identity` binds users, but nothing proves an identity: these users are refused. It takes ike.certificates, or ike.psk_ids with psk_file: none',
+    );
   for (const warning of config.ike === null ? [] : ikeWarnings(config.ike)) warnings.push(warning);
   return warnings;
+}
+
+function provable(ike: IkeConfig | null): boolean {
+  if (ike === null) return false;
+  const { certificates, pskIds, aggressive, psk, allowForeign } = ike;
+  return certificates !== null || (pskIds.length > 0 && (aggressive || (psk === null && !allowForeign)));
 }
 
 function ikeWarnings({ psk, pskRanges, pskIds, aggressive, certificates }: IkeConfig): Warning[] {

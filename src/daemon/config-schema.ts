@@ -51,7 +51,7 @@ export const SCHEMA = {
       [],
     ),
     psk_ids: leaf(
-      "Keys of certain clients: a list of `{id: identity, psk_file: path}`. For clients with IKEv2, or with Aggressive Mode if `ike.aggressive` is on: in Main Mode the key is needed before the identity can be read, so those clients use the key of their address. No proof of the identity: with IKEv2 charon takes any key that fits either end, everyone's included.",
+      "Keys of certain clients: a list of `{id: identity, psk_file: path}`. For clients with IKEv2, or with Aggressive Mode if `ike.aggressive` is on: in Main Mode the key is needed before the identity can be read, so those clients use the key of their address. With IKEv2 charon tries every key that fits either end. So a key proves its identity only with `psk_file: none`, without `allow_foreign`, on a listen address that no network of `psk_ranges` contains, and to a client that expects that address, or nothing, as the gateway's identity; with Aggressive Mode, always.",
       f.list(f.record({ id: f.identity, psk_file: f.path }), { max: 256 }),
       [],
     ),
@@ -211,7 +211,7 @@ export const SCHEMA = {
     ),
   },
   identity: leaf(
-    'Binds users to machines: `{alice: "*.example.com", bob: ["C=DE, O=Example, CN=laptop-7", 192.168.1.20]}`. Such a user may log in only over an IKE SA whose peer identity matches one of the patterns; anyone else may from anywhere. The identity is the text charon prints as `remote-id` (`lockstep sessions` and `ike.child-up` show it): the ID the client sent, which is an address, a host name, an e-mail address or a distinguished name such as `C=DE, O=Example, CN=laptop-7`; with a certificate, the certificate must contain it. A pattern must match all of it; `*` stands for any characters or none, commas and dots too, every other character for itself, and upper and lower case of A to Z are the same. With one pre-shared key for all, the ID is what the client says, and an IKEv1 client with a pre-shared key says its own address, as a rule a private one: only certificates, or IKEv2 with a key for each identity, prove it. The client sees a wrong password. Read again on SIGHUP; sessions that are up stay.',
+    'Binds users to machines: `{alice: "*.example.com", bob: ["C=DE, O=Example, CN=laptop-7", bob@example.com]}`. Such a user may log in only over an IKE SA whose peer identity matches one of the patterns; anyone else may from anywhere. The identity is the text charon prints as `remote-id` (`lockstep sessions` and `ike.child-up` show it): the ID the client sent, which is an address, a host name, an e-mail address or a distinguished name such as `C=DE, O=Example, CN=laptop-7`; with a certificate, the certificate must contain it. A pattern must match all of it; `*` stands for any characters or none, commas and dots too, every other character for itself, and upper and lower case of A to Z are the same. The identity must be proven, by a certificate or by a key of `ike.psk_ids` (which says when it proves): with another pre-shared key it is only what the client says, and a bound user is refused. The client sees a wrong password. Read again on SIGHUP; sessions that are up stay.',
     f.mapping('user names', f.oneOrMore(f.text('a pattern of 1 to 1024 characters', /^[^\p{Cc}]{1,1024}$/u))),
     {},
     'none',

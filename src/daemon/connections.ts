@@ -18,7 +18,7 @@ import { ikeFields, peerFields } from './facts.js';
 import { HoldQueue } from './hold.js';
 import { innerMtu } from './mtu.js';
 import { Registry, type Tunnel } from './registry.js';
-import type { MarkInfo, RegistryOut } from './sa-registry.js';
+import type { IkeInfo, MarkInfo, RegistryOut } from './sa-registry.js';
 import { Sessions, type SessionsOptions } from './sessions.js';
 
 /* Implementation */
@@ -51,6 +51,8 @@ export interface ConnectionsOptions extends Omit<SessionsOptions, 'registry' | '
   readonly helloIntervalMs: number;
   /** What is known of a mark now. */
   readonly sa: (mark: number) => MarkInfo | undefined;
+  /** Whether an IKE_SA's peer proved to be `remoteId`. */
+  readonly provesIdentity: (ike: IkeInfo) => boolean;
   /** Another gateway's address: peers are sent there while we drain (RFC 3193 §4), unless the drain names one. */
   readonly redirect?: string;
   /** Deletes an IKE SA (RFC 3193 §3.1: with its last tunnel). */
@@ -88,7 +90,11 @@ export class Connections {
         close: ({ ids: { tunnelId, sessionId } }, result) =>
           this.#endpoint.input({ type: 'close-session', tunnelId, sessionId, result }),
         probe: ({ id }) => this.#endpoint.input({ type: 'probe', tunnelId: id }),
-        identityOf: ({ path }) => this.#o.sa(path.mark)?.ike.remoteId,
+        identityOf: ({ path }) => {
+          const ike = this.#o.sa(path.mark)?.ike;
+          const identity = ike !== undefined && this.#o.provesIdentity(ike) ? ike.remoteId : undefined;
+          return { identity, claimedIdentity: ike?.remoteId };
+        },
         samePeer: (a, b) => (a.path.mark !== 0 && a.path.mark === b.path.mark) || this.#sameHost(a, b),
       },
       onEnd: () => this.#settle(),

@@ -16,7 +16,7 @@ import { eventFields } from './facts.js';
 import type { Host, Listening } from './host.js';
 import { IkeLogWatch } from './ike-log.js';
 import { showRange } from './inside.js';
-import { ipsecPolicy } from './ipsec-policy.js';
+import { ipsecPolicy, provesIdentity } from './ipsec-policy.js';
 import { type Log, tee } from './log.js';
 import { Metrics, type Snapshot } from './metrics.js';
 import { type Health, MetricsServer } from './metrics-server.js';
@@ -71,6 +71,7 @@ export class Gateway {
   #control: ControlServer | undefined;
   #metricsServer: MetricsServer | undefined;
   #users: UserStore;
+  #policyInForce: IkePolicy | undefined;
   /** Addresses with a socket on 1701. */
   #served: readonly string[] = [];
   #state: StatusView['state'] = 'starting';
@@ -117,6 +118,7 @@ export class Gateway {
       idleTimeoutMs: config.limits.idleTimeout,
       sessionTimeoutMs: config.limits.sessionTimeout,
       sa: (mark) => this.#sas.lookup(mark),
+      provesIdentity: (ike) => this.#policyInForce !== undefined && provesIdentity(this.#policyInForce, ike),
       ...(config.l2tp.redirect === null ? {} : { redirect: config.l2tp.redirect }),
       terminateIke: async (id) => this.#sidecar?.terminate(id),
     });
@@ -165,7 +167,10 @@ export class Gateway {
     const next = withReloadable(this.#config, config);
     try {
       const policy = applied.some((key) => key.startsWith('ike.')) ? this.#policy(next) : undefined;
-      if (policy !== undefined) await this.#sidecar?.reload(policy);
+      if (policy !== undefined) {
+        await this.#sidecar?.reload(policy);
+        this.#policyInForce = policy;
+      }
     } catch (error) {
       log.error('config.rejected', { problem: error instanceof Error ? error.message : String(error) });
       return;
@@ -402,6 +407,7 @@ export class Gateway {
     const policy = this.#policy(this.#config);
     if (policy === undefined || host.ike === undefined) return;
     const { ike } = host;
+    this.#policyInForce = policy;
     const sas = this.#drive.add(this.#sas, (out) => this.#connections.onMark(out));
     this.#sidecar = new Sidecar({
       monitor: ike.monitor,

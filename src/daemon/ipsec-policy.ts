@@ -2,8 +2,8 @@
  * What charon is told: only peers protected by ESP in transport mode may speak L2TP, and each of them under a mark of
  * its own. Pure. Read RFC 3193 §2-§4 and strongSwan's swanctl.conf(5) first; the names below are VICI's.
  */
-import { isIP } from 'node:net';
-import type { IkeCertificate, IkePolicy, IkeSecret, IkeShunt, Revealable, ViciSection } from '../io/ports.js';
+import { BlockList, isIP } from 'node:net';
+import type { IkeCertificate, IkePolicy, IkeSa, IkeSecret, IkeShunt, Revealable, ViciSection } from '../io/ports.js';
 import type { Certificates } from './certificates.js';
 
 export interface PskSetting {
@@ -23,6 +23,8 @@ export interface IpsecSettings {
   readonly secrets: readonly PskSetting[];
   /** Aggressive Mode for the secrets with an id, and for no other. */
   readonly aggressive?: boolean;
+  /** Nobody knows a key that charon would take from everyone: an identity's key can prove the identity in IKEv2, too. */
+  readonly keysProve?: boolean;
   readonly certificates?: Certificates | null;
   /** Also accept what only old clients need: MODP 1024 and 3DES without a stronger group, 3DES ESP. */
   readonly legacy?: boolean;
@@ -44,6 +46,8 @@ export interface IpsecSettings {
 export const CONNECTION = 'l2tp';
 export const CERTIFICATE_CONNECTION = 'l2tp-certificate';
 export const SHUNT_PREFIX = 'l2tp-cleartext-';
+const IDENTITY_PREFIX = 'l2tp-id-';
+const AGGRESSIVE_PREFIX = 'l2tp-aggressive-';
 
 /** Windows, Apple, Android >= 12, ChromeOS, NetworkManager and routers: what each offers first or second. */
 const IKE_PROPOSALS = [
@@ -93,6 +97,17 @@ export function ipsecPolicy(settings: IpsecSettings): IkePolicy {
   };
 }
 
+/**
+ * Whether an IKE_SA of this connection and peer identity came up only because the peer has the key of that identity: its
+ * certificate's, or its own of `psk_ids`. Elsewhere the identity is what the peer says (RFC 4945 §3.1). A name with a wildcard
+ * fits connections of others, and so may find another key than theirs.
+ */
+export function provesIdentity(policy: IkePolicy, { name, remoteId }: Pick<IkeSa, 'name' | 'remoteId'>): boolean {
+  if (!Object.hasOwn(policy.connections, name)) return false;
+  if (name === CERTIFICATE_CONNECTION) return true;
+  return [IDENTITY_PREFIX, AGGRESSIVE_PREFIX].some((own) => name.startsWith(own)) && !/[*%]/.test(remoteId);
+}
+
 export function ikeProposals(legacy: boolean): string[] {
   return legacy ? [...IKE_PROPOSALS, ...IKE_LEGACY] : [...IKE_PROPOSALS];
 }
@@ -135,11 +150,12 @@ function transportConnections(s: Complete): Record<string, ViciSection> {
   const base = transportConnection(s);
   const connections: Record<string, ViciSection> = { [CONNECTION]: base };
   for (const [name, section] of rangeConnections(s, base)) connections[name] = section;
+  for (const [name, section] of identityConnections(s, base)) connections[name] = section;
   if (s.certificates) connections[CERTIFICATE_CONNECTION] = certificateConnection(s.certificates, base);
   if (s.aggressive)
     for (const { id } of s.secrets)
       if (id !== undefined)
-        connections[`l2tp-aggressive-${id}`] = {
+        connections[`${AGGRESSIVE_PREFIX}${id}`] = {
           ...base,
           version: '1',
           aggressive: 'yes',
@@ -168,6 +184,37 @@ function* rangeConnections(s: Complete, base: ViciSection): Generator<[string, V
             remote: { auth: 'psk', id: peer },
           },
         ];
+}
+
+/**
+ * In IKEv2 charon takes any key whose owner is either end, and the client says who we are (IDr). With our identity fixed, and
+ * no key that has it for an owner, only the key of the client's own identity is left. Who names us differently comes up on the
+ * connection for all, where an identity proves nothing.
+ */
+function* identityConnections(s: Complete, base: ViciSection): Generator<[string, ViciSection]> {
+  if (s.keysProve !== true) return;
+  const networks = new BlockList();
+  for (const peer of s.secrets.flatMap(({ peers = [] }) => peers)) {
+    const [network = '', length] = peer.split('/');
+    const family = isIP(network) === 6 ? 'ipv6' : 'ipv4';
+    if (length === undefined) networks.addAddress(network, family);
+    else networks.addSubnet(network, Number(length), family);
+  }
+  for (const address of s.listen) {
+    if (networks.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')) continue;
+    for (const { id } of s.secrets)
+      if (id !== undefined)
+        yield [
+          `${IDENTITY_PREFIX}${id}-${address}`,
+          {
+            ...base,
+            version: '2',
+            local_addrs: [address],
+            local: { auth: 'psk', id: address },
+            remote: { auth: 'psk', id },
+          },
+        ];
+  }
 }
 
 /** RFC 4945 §3: who signs with the key of a certificate of our CAs. IKEv1 Main Mode, and IKEv2. */

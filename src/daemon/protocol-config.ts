@@ -54,8 +54,8 @@ export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'>
 });
 
 /**
- * Stands for `psk_file: none`: charon always has a key for everybody, one that nobody knows. It does not bind identities:
- * in IKEv2 charon tries every key whose owner is either end, and a client names ours (IDr) as it likes.
+ * Stands for `psk_file: none`: charon always has a key for everybody, one that nobody knows. Under the same
+ * name as everyone's, it takes that one's place before a reload's connections come.
  */
 const nobodysKey = new Secret(randomBytes(32).toString('base64'));
 
@@ -67,6 +67,7 @@ export const ipsecSettings = (ike: IkeConfig, listen: readonly string[]): IpsecS
     ...ike.pskIds.map(({ id, psk }) => ({ secret: psk, id })),
   ],
   aggressive: ike.aggressive,
+  keysProve: ike.psk === null && !ike.allowForeign,
   certificates: ike.certificates,
   legacy: ike.legacy,
   ...(ike.proposals === 'auto' ? {} : { proposals: ike.proposals }),

@@ -8,7 +8,7 @@ import type { LinkConfig, LinkOut } from '../proto/ppp/events.js';
 import { Link } from '../proto/ppp/link.js';
 import type { ResultCode } from '../wire/l2tp/codes.js';
 import { never } from '../wire/result.js';
-import type { Aaa } from './aaa.js';
+import type { Aaa, AuthContext } from './aaa.js';
 import { adviceFor, type EndCause, linkCause, type Stage } from './advice.js';
 import type { Drive } from './drive.js';
 import { callEnd, endFields, idFields, peerFields } from './facts.js';
@@ -41,8 +41,8 @@ export interface SessionsOptions {
     probe(tunnel: Tunnel): void;
     /** Whether both tunnels are certainly of one machine. */
     samePeer(a: Tunnel, b: Tunnel): boolean;
-    /** The IKE identity of the tunnel's peer. */
-    identityOf(tunnel: Tunnel): string | undefined;
+    /** The IKE identity of the tunnel's peer: as it says, and if it proved it. */
+    identityOf(tunnel: Tunnel): Pick<AuthContext, 'identity' | 'claimedIdentity'>;
   };
   /** A session is gone. */
   readonly onEnd: () => void;
@@ -163,7 +163,7 @@ export class Sessions {
     this.#forgetUser(session);
     const context = {
       remote: session.tunnel.path.remote,
-      identity: call.identityOf(session.tunnel),
+      ...call.identityOf(session.tunnel),
       tunnelId,
       sessionId,
       claim: (user: string) => this.#replaceStale(session, user),

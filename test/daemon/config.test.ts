@@ -467,3 +467,15 @@ t.test('keys of identities: what they are good for is said at start', async (t) 
   t.strictSame(warnings(''), ['config.psk-ids-ikev2-only']);
   t.strictSame(warnings(', aggressive: true'), ['config.aggressive-mode']);
 });
+
+t.test('`identity` where nothing proves one is said at start', async (t) => {
+  const warned = (ike: string) =>
+    configWarnings(loadConfig(write(t, `ike: {${ike}}\nidentity: {alice: '*'}`), {})).some(
+      (w) => w.event === 'config.identity-unproven',
+    );
+  const keys = 'psk_ids: [{id: alice, psk_file: psk}]';
+  t.ok(warned('psk_file: psk'));
+  t.ok(warned(`psk_file: psk, ${keys}`));
+  t.notOk(warned(`psk_file: none, ${keys}`));
+  t.notOk(warned(`psk_file: psk, ${keys}, aggressive: true`));
+});

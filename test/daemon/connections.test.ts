@@ -173,6 +173,7 @@ t.test('a user bound to a machine (`identity`): the SA of the packets says which
     user: 'alice',
     cause: 'wrong-identity',
     identity: '192.168.77.2',
+    proven: true,
     pattern: ['192.168.77.1'],
     hint: /`identity` binds/,
     mark: 2,
@@ -197,6 +198,17 @@ t.test(
     t.match(dave.address, /^10\.99\.0\./);
   },
 );
+
+t.test('a user bound to a machine: an identity that the peer only says it has is none', async (t) => {
+  const asked: string[] = [];
+  const rig = new Rig({
+    identities: new Map([['alice', ['192.168.77.1', '*']]]),
+    provesIdentity: ({ name, remoteId }) => asked.push(`${name} ${remoteId}`) === 0,
+  });
+  t.equal((await rig.connect({ mark: 1 })).address, undefined);
+  t.equal(asked[0], 'l2tp 192.168.77.1');
+  t.match(rig.events('auth.failed')[0], { cause: 'wrong-identity', identity: '192.168.77.1', proven: false });
+});
 
 t.test('a second password on the same link', async (t) => {
   const rig = new Rig();

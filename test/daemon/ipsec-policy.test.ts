@@ -6,6 +6,7 @@ import {
   espProposals,
   ikeProposals,
   ipsecPolicy,
+  provesIdentity,
 } from '../../src/daemon/ipsec-policy.js';
 import { ipsecSettings } from '../../src/daemon/protocol-config.js';
 import { Secret } from '../../src/daemon/secret.js';
@@ -179,6 +180,48 @@ t.test('certificates: beside the keys, in a connection that names the CAs it tak
   t.strictSame([without.certificates, without.keys], [[], []]);
   t.notOk(CERTIFICATE_CONNECTION in without.connections);
   t.equal(without.connections[CONNECTION]!.send_certreq, 'no');
+});
+
+t.test("an identity is proven only where no key but the identity's own is tried", async (t) => {
+  const ike = {
+    psk: null as Secret | null,
+    pskRanges: [{ peers: ['2001:db8::/32', '203.0.113.7'], psk: new Secret('for some') }],
+    pskIds: [{ id: 'alice', psk: new Secret('hers') }],
+    certificates: null,
+    allowForeign: false,
+    aggressive: true,
+    proposals: 'auto',
+    espProposals: 'auto',
+  };
+  const of = (more: Partial<typeof ike> = {}) =>
+    ipsecPolicy(ipsecSettings({ ...ike, ...more } as unknown as IkeConfig, listen));
+  const own = 'l2tp-id-alice-198.51.100.1';
+  const proves = (name: string, remoteId = 'alice', p = of()) => provesIdentity(p, { name, remoteId });
+
+  t.match(of().connections[own], {
+    version: '2',
+    local_addrs: ['198.51.100.1'],
+    local: { auth: 'psk', id: '198.51.100.1' },
+    remote: { auth: 'psk', id: 'alice' },
+  });
+  t.ok(proves(own));
+  t.ok(proves('l2tp-aggressive-alice'), 'IKEv1: one key only, that of the identity');
+  t.notOk('l2tp-id-alice-2001:db8::1' in of().connections, 'our address is in a network that has a key');
+  t.ok('l2tp-id-alice-2001:db8::1' in of({ pskRanges: [] }).connections);
+  for (const more of [{ psk: new Secret('for all') }, { allowForeign: true }]) {
+    t.notOk(own in of(more).connections, "everyone's key fits, and others' may");
+    t.notOk(proves(own, 'alice', of(more)), 'nor do those count any more that came up before');
+  }
+  t.notOk(proves(CONNECTION), 'the connection for all takes any key: IDr is what the client says');
+  t.notOk(proves(own, 'bob', of({ pskIds: [] })), 'the key is revoked');
+  for (const name of ['l2tp-peers-203.0.113.7-198.51.100.1', 'toString', 'l2tp-id-bob-198.51.100.1'])
+    t.notOk(proves(name), name);
+  // `%any` and `*` fit the connections of all identities, and no identity's key.
+  for (const remoteId of ['%any', '*', '*lice']) t.notOk(proves('l2tp-aggressive-alice', remoteId), remoteId);
+  const server = [{ cert: 'RSA', chain: [], key: new Secret('rsa key') }];
+  const certificates = { server, ca: ['ROOT'], crl: [], strict: true, validity: [] };
+  t.ok(proves(CERTIFICATE_CONNECTION, 'CN=laptop', ipsecPolicy({ listen, secrets: [], certificates })));
+  t.notOk(proves(CERTIFICATE_CONNECTION, 'CN=laptop'));
 });
 
 t.test('psk_file: none is a key nobody knows, not no key', async (t) => {

@@ -63,6 +63,8 @@ export interface RigOptions {
   >;
   readonly maxPlaneSessions?: number;
   readonly identities?: IdentityBindings;
+  /** By default every peer proves what it says it is. */
+  readonly provesIdentity?: ConnectionsOptions['provesIdentity'];
   /** The user store rejects whatever it is asked. */
   readonly failAuth?: boolean;
 }
@@ -135,6 +137,7 @@ export class Rig {
       sessionTimeoutMs: 0,
       ...options.connections,
       sa: (mark) => this.registry.lookup(mark),
+      provesIdentity: options.provesIdentity ?? (() => true),
       terminateIke: async (id) => {
         this.acts.push(`terminate ${id}`);
         await this.ike.terminate(id);
