@@ -152,6 +152,11 @@ export const SCHEMA = {
     ),
     echo_interval: leaf('Silence after which an LCP Echo-Request is sent.', f.duration('1s', '1h', 'none'), '30s'),
     echo_failures: leaf('Unanswered echoes after which a session is over.', f.int(1, 100), 4),
+    mtu_probe_interval: leaf(
+      'Pause between two looks at what the path to a client carries: an LCP Echo-Request of full size that may not be fragmented. When it no longer passes, the MTU of the session goes down to what does.',
+      f.duration('1s', '1h', 'none'),
+      '60s',
+    ),
     setup_timeout: leaf('Time a client has from the first LCP packet to an address.', f.duration('5s', '10m'), '60s'),
     auth_tries: leaf('Passwords a client may try on one connection.', f.int(1, 10), 3),
   },

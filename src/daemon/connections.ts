@@ -16,7 +16,7 @@ import { adviceFor, type EndCause } from './advice.js';
 import type { Drive, Driven } from './drive.js';
 import { ikeFields, peerFields } from './facts.js';
 import { HoldQueue } from './hold.js';
-import { innerMtu } from './mtu.js';
+import { innerMtu, probeSizes } from './mtu.js';
 import { Registry, type Tunnel } from './registry.js';
 import type { IkeInfo, MarkInfo, RegistryOut } from './sa-registry.js';
 import { Sessions, type SessionsOptions } from './sessions.js';
@@ -43,7 +43,8 @@ const TRAFFIC_CHECK_MS = 10_000;
 const CLEAR: ResultCode = { result: 1 };
 const SHUTTING_DOWN: ResultCode = { result: 6 };
 
-export interface ConnectionsOptions extends Omit<SessionsOptions, 'registry' | 'mtuOf' | 'call' | 'onEnd'> {
+export interface ConnectionsOptions
+  extends Omit<SessionsOptions, 'registry' | 'mtuOf' | 'probeSizes' | 'call' | 'onEnd'> {
   readonly endpoint: Endpoint;
   /** Upper bound of the inner MTU; the SA's own may be smaller. */
   readonly maxMtu: number;
@@ -86,6 +87,7 @@ export class Connections {
       ...options,
       registry: this.registry,
       mtuOf: (tunnel) => this.#mtuOf(tunnel),
+      probeSizes: (tunnel, mtu) => this.#probeSizes(tunnel, mtu),
       call: {
         close: ({ ids: { tunnelId, sessionId } }, result) =>
           this.#endpoint.input({ type: 'close-session', tunnelId, sessionId, result }),
@@ -384,8 +386,12 @@ export class Connections {
 
   #mtuOf(tunnel: Tunnel): number {
     const sa = this.#o.sa(tunnel.path.mark);
-    const outer = { ipv6: tunnel.path.remote.includes(':') };
-    return sa === undefined ? this.#o.maxMtu : innerMtu(sa.current, outer, this.#o.maxMtu);
+    return sa === undefined ? this.#o.maxMtu : innerMtu(sa.current, outerOf(tunnel), this.#o.maxMtu);
+  }
+
+  #probeSizes(tunnel: Tunnel, mtu: number): number[] {
+    const sa = this.#o.sa(tunnel.path.mark);
+    return sa === undefined ? [] : probeSizes(sa.current, outerOf(tunnel), mtu);
   }
 
   /**
@@ -411,3 +417,5 @@ export class Connections {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 }
+
+const outerOf = (tunnel: Tunnel): { ipv6: boolean } => ({ ipv6: tunnel.path.remote.includes(':') });

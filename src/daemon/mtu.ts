@@ -4,6 +4,8 @@
  */
 import type { ChildSa } from '../io/ports.js';
 
+type Sa = Pick<ChildSa, 'encap' | 'encrAlg' | 'integAlg'>;
+
 export interface Outer {
   /** What the path carries, outer IP header included; 1500 unless known better. */
   readonly pathMtu?: number;
@@ -22,6 +24,9 @@ export const ETHERNET_MTU = 1500;
 export const LEAST_MTU = 576;
 /** Marked SAs learn no path MTU from ICMP, so we stay below what a PPPoE or mobile path takes. */
 export const CAUTIOUS_MTU = 1400;
+
+/** What paths usually carry: Ethernet, PPPoE, tunnels, mobile networks, the least of IPv6, of X.25 and of IPv4. */
+const PATHS = [1_492, 1_480, 1_460, 1_430, 1_400, 1_358, 1_280, 1_180, 1_006, LEAST_MTU];
 
 /** Block (padding granularity, at least 4: RFC 4303 §2.4), IV and, for AEAD, ICV; octets; by charon's names. */
 const CIPHERS: Readonly<Record<string, { readonly block: number; readonly iv: number; readonly icv?: number }>> = {
@@ -56,11 +61,7 @@ const INTEGRITY: Readonly<Record<string, number>> = {
 const WORST = { block: 16, iv: 16, icv: 32 };
 
 /** The largest inner IP packet that fits one outer packet, at most `ceiling`. Serves as our MTU and the MRU we ask for. */
-export function innerMtu(
-  sa: Pick<ChildSa, 'encap' | 'encrAlg' | 'integAlg'>,
-  outer: Outer,
-  ceiling: number = CAUTIOUS_MTU,
-): number {
+export function innerMtu(sa: Sa, outer: Outer, ceiling: number = CAUTIOUS_MTU): number {
   const { block, iv, icv } = CIPHERS[sa.encrAlg] ?? WORST;
   const auth = icv ?? INTEGRITY[sa.integAlg ?? ''] ?? WORST.icv;
   const around = (outer.ipv6 ? 40 : 20) + (sa.encap ? UDP : 0) + ESP_HEADER + iv + auth;
@@ -68,4 +69,10 @@ export function innerMtu(
   const encrypted = Math.floor(room / block) * block;
   const fits = encrypted - ESP_TRAILER - UDP - L2TP - PPP;
   return Math.max(LEAST_MTU, Math.min(fits, ceiling));
+}
+
+/** Sizes worth trying when `mtu` no longer passes, largest first, `mtu` itself at the head. */
+export function probeSizes(sa: Sa, outer: Outer, mtu: number): number[] {
+  const usual = PATHS.map((pathMtu) => innerMtu(sa, { ...outer, pathMtu }));
+  return [...new Set([mtu, ...usual.filter((size) => size < mtu)])];
 }

@@ -48,6 +48,7 @@ export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'>
   name: l2tp.hostName,
   echoIntervalMs: ppp.echoInterval,
   echoFailures: ppp.echoFailures,
+  mtuProbeIntervalMs: ppp.mtuProbeInterval,
   setupTimeoutMs: ppp.setupTimeout,
   authTries: ppp.authTries,
   random,

@@ -34,6 +34,8 @@ export interface SessionsOptions {
   readonly maxSessions: number;
   /** Largest inner packet over this tunnel's SA. */
   readonly mtuOf: (tunnel: Tunnel) => number;
+  /** Sizes to try on its path, `mtu` first. */
+  readonly probeSizes: (tunnel: Tunnel, mtu: number) => number[];
   readonly call: {
     /** CDN; `down()` follows. */
     close(session: Session, result: ResultCode): void;
@@ -129,11 +131,13 @@ export class Sessions {
     const { tunnelId, sessionId } = session.ids;
     switch (out.type) {
       case 'frame':
-        return dataplane.sendFrame(tunnelId, sessionId, out.data);
+        return dataplane.sendFrame(tunnelId, sessionId, out.data, { dontFragment: out.whole === true });
       case 'lcp-up':
         this.#reach(session, 'auth');
         session.mtu = Math.min(mtuOf(session.tunnel), out.mru);
         return dataplane.updateSession(tunnelId, sessionId, { mtu: session.mtu, acfc: out.acfc });
+      case 'path-mtu':
+        return this.#pathMtu(session, out.mtu);
       case 'authenticate':
         return this.#authenticate(session, out.request);
       case 'ip-open':
@@ -227,6 +231,7 @@ export class Sessions {
     session.stage = 'up';
     // A session that comes up again, after LCP or IPCP was negotiated anew, has no more time than it had.
     if (session.upAt === undefined) this.#startTimers(session, now);
+    session.link?.input({ type: 'probe-mtu', sizes: this.#o.probeSizes(session.tunnel, session.mtu) });
     log.info('session.up', {
       ...idFields(session),
       user,
@@ -236,6 +241,14 @@ export class Sessions {
       hostName: session.tunnel.peer.hostName,
       ...peerFields(session.tunnel.path),
     });
+  }
+
+  /** RFC 3193 §3.2: what the path carries reaches IP (ICMP, MSS), by the packet thread. */
+  #pathMtu(session: Session, mtu: number): void {
+    const { dataplane, log } = this.#o;
+    log.info('session.mtu', { ...idFields(session), mtu, was: session.mtu, ...peerFields(session.tunnel.path) });
+    session.mtu = mtu;
+    dataplane.updateSession(session.ids.tunnelId, session.ids.sessionId, { mtu });
   }
 
   #startTimers(session: Session, now: number): void {

@@ -768,3 +768,26 @@ t.test('a verdict that comes when the session is gone gives its address back', a
   t.strictSame(rig.left, NOTHING);
   t.strictSame(rig.events('auth.ok'), []);
 });
+
+t.test('RFC 3193 §3.2: the path gets narrower: the session, the inside and new connections learn of it', async (t) => {
+  const rig = new Rig({ link: { mtuProbeIntervalMs: 60_000 } });
+  const client = await rig.connect({ mark: 1 });
+  const [session] = [...rig.connections.registry.sessions()];
+  await rig.run(10_000);
+  t.equal(session?.mtu, 1400);
+  client.carries = 1300 + 8 + 4;
+  await rig.run(80_000);
+  // AES-CBC with HMAC-SHA1-96 behind a NAT: paths of 1400, 1358 and 1280 octets take 1306, 1258 and 1194.
+  t.match(rig.events('session.mtu'), [{ user: 'alice', mark: 1, mtu: 1258, was: 1400 }]);
+  t.equal(session?.mtu, 1258);
+  rig.plane.receiveTun(
+    ipv4({ from: '192.0.2.1', to: '10.99.0.2', payload: new Array(1_239).fill(0), dontFragment: true }),
+  );
+  const [error] = rig.plane.takeTun();
+  t.same([error?.[20], error?.[21], (error?.[26] ?? 0) * 256 + (error?.[27] ?? 0)], [3, 4, 1258]);
+  rig.plane.receiveTun(
+    ipv4({ from: '192.0.2.1', to: '10.99.0.2', payload: new Array(1_238).fill(0), dontFragment: true }),
+  );
+  await rig.settle();
+  t.equal(client.events.at(-1), 'ip 1258');
+});

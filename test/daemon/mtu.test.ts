@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { innerMtu, LEAST_MTU } from '../../src/daemon/mtu.js';
+import { innerMtu, LEAST_MTU, probeSizes } from '../../src/daemon/mtu.js';
 
 const NO_CEILING = 65_535;
 /** Computed by hand: room after outer IP, UDP 4500, ESP header, IV and ICV; down to whole blocks; less 2 + 8 + 8 + 4. */
@@ -58,4 +58,12 @@ t.test('law: what we promise fits the path once ESP has padded it, and one octet
 
 t.test('never below what every host must take', async (t) => {
   t.equal(innerMtu({ encrAlg: 'AES_CBC', encap: true }, { ipv6: true, pathMtu: 300 }), LEAST_MTU);
+});
+
+t.test('what is worth trying: exactly what usual paths carry, below what is in use', async (t) => {
+  const sa = { encrAlg: 'AES_CBC', integAlg: 'HMAC_SHA1_96', encap: true };
+  // 1400-20-8-8-16-12=1336 -> 1328 -22; 1280: 1216 -22
+  t.same(probeSizes(sa, { ipv6: false }, 1400), [1400, 1386, 1370, 1338, 1306, 1258, 1194, 1082, 906, 576]);
+  t.same(probeSizes(sa, { ipv6: false }, 1200), [1200, 1194, 1082, 906, 576]);
+  t.same(probeSizes(sa, { ipv6: false }, 500), [500], 'a peer with a small MRU');
 });

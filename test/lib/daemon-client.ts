@@ -35,6 +35,8 @@ export class Client {
   readonly frames: string[] = [];
   /** Hears nothing and says nothing: asleep, or gone without a word. */
   mute = false;
+  /** Octets of L2TP that its path carries without fragmenting. */
+  carries = Number.POSITIVE_INFINITY;
   /** PPP frames it says nothing to, though L2TP lives. */
   deafToPpp = false;
   /** Control messages it loses on the way out, by name. */

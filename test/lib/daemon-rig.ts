@@ -184,8 +184,9 @@ export class Rig {
       await new Promise((resolve) => setImmediate(resolve));
       const sent = this.plane.takeSent();
       quiet = sent.length === 0 ? quiet + 1 : 0;
-      for (const { path, data } of sent)
-        for (const client of this.clients) if (samePlace(client.path, path)) client.receive(data);
+      for (const { path, data, dontFragment = false } of sent)
+        for (const client of this.clients.filter((c) => samePlace(c.path, path)))
+          if (!dontFragment || data.length <= client.carries) client.receive(data);
     }
   }
 

@@ -36,6 +36,7 @@ export const lnsConfig = (over: Partial<LinkConfig> = {}): LinkConfig => ({
   name: 'lockstep',
   echoIntervalMs: 30_000,
   echoFailures: 3,
+  mtuProbeIntervalMs: 0,
   setupTimeoutMs: 60_000,
   authTries: 3,
   random: seeded(1),

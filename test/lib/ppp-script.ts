@@ -128,6 +128,8 @@ function words(out: LinkOut): string {
         .replace(/CHAP (\w+) \d+/, 'CHAP $1')
         .replace(/(Terminate-Request \d+) [0-9a-f]+ (?=")/, '$1 ')
         .replace(/[CS]=[0-9A-F]{32,40}/, (m) => m.slice(0, 2));
+    case 'path-mtu':
+      return `path-mtu ${out.mtu}`;
     case 'lcp-up':
       return `lcp-up mru=${out.mru}${out.acfc ? ' acfc' : ''}${out.pfc ? ' pfc' : ''}`;
     case 'authenticate':

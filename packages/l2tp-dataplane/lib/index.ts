@@ -6,6 +6,7 @@ import type {
   ControlPacket,
   Dataplane,
   DataplaneOptions,
+  FrameOptions,
   GlobalDrop,
   Listener,
   Path,
@@ -51,7 +52,7 @@ interface Native {
   sessionCounters(tunnelId: number, sessionId: number): SessionCounters | undefined;
   globalCounters(): Partial<Record<GlobalDrop, bigint>>;
   sendControl(packets: readonly ControlPacket[]): void;
-  sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array): void;
+  sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array, dontFragment: boolean): void;
   flush(id: number): void;
   stop(): void;
 }
@@ -174,8 +175,8 @@ class NativeDataplane implements Dataplane {
     if (packets.length > 0) native.sendControl(check.checkDatagrams(packets));
   }
 
-  sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array): void {
-    this.#open.sendFrame(tunnelId, sessionId, check.checkFrame(frame));
+  sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array, options: FrameOptions = {}): void {
+    this.#open.sendFrame(tunnelId, sessionId, check.checkFrame(frame), options.dontFragment === true);
   }
 
   async flush(): Promise<void> {

@@ -9,6 +9,7 @@ import type {
   ControlPacket,
   Dataplane,
   DataplaneOptions,
+  FrameOptions,
   GlobalDrop,
   Listener,
   Path,
@@ -20,11 +21,13 @@ import type {
 
 export { DataplaneClosed, DataplaneError } from './errors.js';
 
+export type SentPacket = ControlPacket & FrameOptions;
+
 export interface MemoryOptions extends DataplaneOptions {
   /** Monotonic clock in ms; default performance.now. */
   readonly now?: () => number;
   /** Sees each datagram as it leaves; false = sendmmsg refused it. Then it is not in takeSent() either. */
-  readonly onSend?: (datagram: ControlPacket) => boolean;
+  readonly onSend?: (datagram: SentPacket) => boolean;
 }
 
 /** `vnetHeader` is accepted and means nothing here: packets are put in and taken out bare. */
@@ -45,7 +48,7 @@ export class MemoryDataplane implements Dataplane {
   readonly #drops: Partial<Record<GlobalDrop, bigint>> = {};
   readonly #errors = new Limit(1000, 200);
   readonly #upcalls = new UpcallQueue();
-  #sent: ControlPacket[] = [];
+  #sent: SentPacket[] = [];
   #tun: Uint8Array[] = [];
 
   constructor(options: MemoryOptions) {
@@ -72,7 +75,7 @@ export class MemoryDataplane implements Dataplane {
   }
 
   /** What left since the last call, oldest first. */
-  takeSent(): ControlPacket[] {
+  takeSent(): SentPacket[] {
     return this.#sent.splice(0);
   }
 
@@ -195,12 +198,12 @@ export class MemoryDataplane implements Dataplane {
     }
   }
 
-  sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array): void {
+  sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array, { dontFragment = false }: FrameOptions = {}): void {
     this.#open();
     check.checkFrame(frame);
     const s = this.#sessions.get(key(tunnelId, sessionId));
     if (s === undefined) return this.#drop('no-session');
-    this.#toPeer(s, (frame[0]! << 8) | frame[1]!, frame.subarray(2));
+    this.#toPeer(s, (frame[0]! << 8) | frame[1]!, frame.subarray(2), 0, dontFragment);
   }
 
   async flush(): Promise<void> {
@@ -322,12 +325,13 @@ export class MemoryDataplane implements Dataplane {
   }
 
   /** `octets` of an IP packet in transit, 0 for what JS sends. */
-  #toPeer(s: Session, protocol: number, information: Uint8Array, octets = 0): void {
+  #toPeer(s: Session, protocol: number, information: Uint8Array, octets = 0, whole = false): void {
     const usable = this.#usable(s.path);
     if (usable === 'refused') return;
     const ns = s.sequence.on ? s.sequence.next() : undefined;
     const header = { ...s.spec, lengthBit: s.lengthBit, acfc: s.acfc, ns };
-    if (usable === 'no' || !this.#transmit(s.path, packet.dataMessage(header, protocol, information))) {
+    const data = packet.dataMessage(header, protocol, information);
+    if (usable === 'no' || !this.#transmit(s.path, data, whole)) {
       return s.drop('send');
     }
     if (octets === 0) return;
@@ -353,8 +357,8 @@ export class MemoryDataplane implements Dataplane {
     return socket === undefined ? 'no' : 'yes';
   }
 
-  #transmit(path: Path, data: Uint8Array): boolean {
-    const datagram = { path, data };
+  #transmit(path: Path, data: Uint8Array, whole = false): boolean {
+    const datagram = { path, data, ...(whole ? { dontFragment: true } : {}) };
     if (this.#options.onSend?.(datagram) === false) return false;
     this.#sent.push(datagram);
     return true;

@@ -143,6 +143,11 @@ export interface ControlPacket {
   readonly data: Uint8Array;
 }
 
+export interface FrameOptions {
+  /** With the DF bit on the outer packet, to learn what the path carries; default false. */
+  readonly dontFragment?: boolean;
+}
+
 /**
  * Calls may be made from the JS thread at any time; each is applied in order by the packet thread. After close() every
  * method throws DataplaneClosed.
@@ -172,7 +177,7 @@ export interface Dataplane {
   /** Queues control datagrams; they leave in order. */
   sendControl(packets: readonly ControlPacket[]): void;
   /** Sends a PPP frame on a session, opened for IP or not. `frame` starts at the 2-octet protocol field. */
-  sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array): void;
+  sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array, options?: FrameOptions): void;
   /** Resolves when everything queued before the call is past sendmsg (the barrier of design section 5). */
   flush(): Promise<void>;
 

@@ -281,7 +281,7 @@ class Native : public Napi::ObjectWrap<Native> {
     thread_->send_control(std::move(datagrams));
   }
 
-  void send_frame(const Info& info) { thread_->send_frame(to_ids(info[0], info[1]), to_bytes(info[2])); }
+  void send_frame(const Info& info) { thread_->send_frame(to_ids(info[0], info[1]), to_bytes(info[2]), info[3].As<Napi::Boolean>().Value()); }
   void flush(const Info& info) { thread_->flush(number(info[0])); }
   void stop(const Info&) { thread_->stop(); }
 

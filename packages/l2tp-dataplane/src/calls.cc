@@ -185,14 +185,17 @@ void PacketThread::send_control(std::vector<ControlDatagram> datagrams) {
   if (!queued) globals_.drop(GlobalDrop::send, n);
 }
 
-void PacketThread::send_frame(Ids ids, std::vector<uint8_t> frame) {
-  const bool queued = post_sendable([this, ids, frame = std::move(frame)] {
+void PacketThread::send_frame(Ids ids, std::vector<uint8_t> frame, bool dont_fragment) {
+  const bool queued = post_sendable([this, ids, frame = std::move(frame), dont_fragment] {
     Session* s = forwarder_.sessions.find(ids);
     if (s == nullptr) return globals_.drop(GlobalDrop::no_session);
     frame_is_control_ = true;
     forwarder_.frame_to_peer(*s, frame.data(), frame.size());
     frame_is_control_ = false;
+    const bool probe = dont_fragment && !control_.empty();
+    if (probe) set_dont_fragment(control_.socket(), s->path.local.family, true);
     finish(control_);
+    if (probe) set_dont_fragment(control_.socket(), s->path.local.family, false);
   });
   if (!queued) globals_.drop(GlobalDrop::send);
 }

@@ -98,16 +98,14 @@ Failure Socket::open(const ListenSpec& wanted) {
   if (setsockopt(fd_, SOL_SOCKET, SO_SNDBUFFORCE, &kSendBuffer, sizeof kSendBuffer) != 0) {
     if (Failure f = set(SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof kSendBuffer, "setsockopt(SO_SNDBUF)")) return f;
   }
-  // Outer DF clear: a marked SA learns no path MTU from ICMP.
+  // Outer DF clear: a marked SA learns no path MTU from ICMP. Probes are the exception.
   if (v6) {
-    const int dont = IPV6_PMTUDISC_DONT;
     if (Failure f = set(IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one, "setsockopt(IPV6_V6ONLY)")) return f;
     if (Failure f = set(IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one, "setsockopt(IPV6_RECVPKTINFO)")) return f;
-    if (Failure f = set(IPPROTO_IPV6, IPV6_MTU_DISCOVER, &dont, sizeof dont, "setsockopt(IPV6_MTU_DISCOVER)")) return f;
+    if (set_dont_fragment(fd_, Family::v6, false) != 0) return {errno, "setsockopt(IPV6_MTU_DISCOVER)"};
   } else {
-    const int dont = IP_PMTUDISC_DONT;
     if (Failure f = set(IPPROTO_IP, IP_PKTINFO, &one, sizeof one, "setsockopt(IP_PKTINFO)")) return f;
-    if (Failure f = set(IPPROTO_IP, IP_MTU_DISCOVER, &dont, sizeof dont, "setsockopt(IP_MTU_DISCOVER)")) return f;
+    if (set_dont_fragment(fd_, Family::v4, false) != 0) return {errno, "setsockopt(IP_MTU_DISCOVER)"};
   }
   sockaddr_in6 name;
   const socklen_t length = to_sockaddr(spec.address, spec.port, &name);
@@ -118,6 +116,14 @@ Failure Socket::open(const ListenSpec& wanted) {
 bool Socket::serves(const Path& path) const {
   if (spec.policy.raw != (path.mark == 0) || spec.address.family != path.local.family) return false;
   return spec.address.any() || spec.address == path.local;
+}
+
+int set_dont_fragment(int fd, Family family, bool on) {
+  // PROBE, not DO: the size is the caller's choice.
+  const int v4 = on ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT;
+  const int v6 = on ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT;
+  return family == Family::v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof v6)
+                              : setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof v4);
 }
 
 Receiver::Receiver() : buffers_(new uint8_t[kBatch * kStride]) {

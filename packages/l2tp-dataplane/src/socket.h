@@ -48,6 +48,9 @@ class Socket {
   int fd_ = -1;
 };
 
+// The outer DF bit of what is sent from now on, whatever path MTU the kernel remembers. As setsockopt().
+int set_dont_fragment(int fd, Family family, bool on);
+
 // Buffers for one recvmmsg, allocated once. A UDP payload may have any length up to 65507.
 class Receiver {
  public:

@@ -64,7 +64,7 @@ class PacketThread final : private Sink {
   std::shared_ptr<const SessionCounters> counters(Ids ids) const;
   const GlobalCounters& globals() const { return globals_; }
   void send_control(std::vector<ControlDatagram> datagrams);
-  void send_frame(Ids ids, std::vector<uint8_t> frame);
+  void send_frame(Ids ids, std::vector<uint8_t> frame, bool dont_fragment = false);
   // `id` comes back in UpcallBatch::flushed.
   void flush(uint32_t id);
   void take(UpcallBatch& out) { upcalls_.take(out); }

@@ -10,10 +10,15 @@ export type LinkIn =
   /** Answer to `authenticate`. */
   | { readonly type: 'auth-result'; readonly result: AuthResult }
   /** Administrative close: LCP Terminate-Request, then `down`. */
-  | { readonly type: 'close'; readonly reason: string };
+  | { readonly type: 'close'; readonly reason: string }
+  /** Watch which of these sizes (octets of an IP packet, largest first; the first is in use) pass the path. */
+  | { readonly type: 'probe-mtu'; readonly sizes: readonly number[] };
 
 export type LinkOut =
-  | { readonly type: 'frame'; readonly data: Uint8Array }
+  /** `whole`: no router may fragment it (outer DF). */
+  | { readonly type: 'frame'; readonly data: Uint8Array; readonly whole?: true }
+  /** What the path carries has changed. */
+  | { readonly type: 'path-mtu'; readonly mtu: number }
   /** LCP opened with these; `mru` is what the peer accepts to receive (our limit when sending to it). */
   | { readonly type: 'lcp-up'; readonly mru: number; readonly acfc: boolean; readonly pfc: boolean }
   | { readonly type: 'authenticate'; readonly request: AuthRequest }
@@ -83,6 +88,8 @@ export interface LinkConfig {
   readonly name: string;
   readonly echoIntervalMs: number;
   readonly echoFailures: number;
+  /** Between two probes of the path MTU; 0: none. */
+  readonly mtuProbeIntervalMs: number;
   /** Whole time allowed from lower-up to up. */
   readonly setupTimeoutMs: number;
   /** MS-CHAPv2 tries on one link. */

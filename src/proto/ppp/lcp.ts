@@ -1,5 +1,5 @@
 /** What we want of the link: LCP's policy, its keepalive and its own packets. RFC 1661 §5.7 to §6.6, RFC 1570 §1. */
-import { CODE, type LcpOnlyPacket, printable } from '../../wire/ppp/control.js';
+import { CODE, encodeControl, type LcpOnlyPacket, printable } from '../../wire/ppp/control.js';
 import { PROTOCOL } from '../../wire/ppp/frame.js';
 import { authName, CHAP_ALGORITHM, type LCP, type LcpOption, lcpOptions } from '../../wire/ppp/lcp.js';
 import type { Numbered } from '../../wire/ppp/options.js';
@@ -8,6 +8,7 @@ import { after, type Instant, type Random } from '../machine.js';
 import { type ControlHooks, ControlProtocol } from './control.js';
 import type { AuthMethod } from './events.js';
 import { DEFAULT_MRU, MAX_LOOPS, MIN_MRU } from './limits.js';
+import { MtuProbe } from './mtu-probe.js';
 import type { Answer, OwnRule, PeerRule, Policy, Verdict } from './negotiation.js';
 
 const AUTH_OPTION: Readonly<Record<AuthMethod, Numbered>> = {
@@ -30,6 +31,8 @@ export interface LcpConfig {
   readonly options: readonly LcpOption[];
   readonly echoIntervalMs: number;
   readonly echoFailures: number;
+  /** Between two probes of the path MTU; 0: none. */
+  readonly mtuProbeIntervalMs: number;
   readonly random: Random;
 }
 
@@ -37,6 +40,10 @@ export interface LcpHooks extends ControlHooks {
   protocolRejected(now: Instant, protocol: number): void;
   /** Echo-Requests stay unanswered. */
   silent(now: Instant): void;
+  /** Sends a packet that no router may fragment. */
+  sendWhole(packet: Uint8Array): void;
+  /** Packets of at most so many octets pass now. */
+  pathMtu(mtu: number): void;
 }
 
 class LcpPolicy implements Policy<typeof LCP> {
@@ -163,6 +170,9 @@ export class Lcp extends ControlProtocol<typeof LCP> {
   readonly #policy: LcpPolicy;
   #echoAt: Instant | undefined;
   #unanswered = 0;
+  readonly #mtuProbe: MtuProbe;
+  /** Identifier -> size of the last probes. */
+  readonly #probes = new Map<number, number>();
 
   constructor(config: LcpConfig, hooks: LcpHooks) {
     const policy = new LcpPolicy(config);
@@ -176,6 +186,10 @@ export class Lcp extends ControlProtocol<typeof LCP> {
     this.#config = config;
     this.#hooks = hooks;
     this.#policy = policy;
+    this.#mtuProbe = new MtuProbe(config.mtuProbeIntervalMs, {
+      probe: (size) => this.#probe(size),
+      changed: (mtu) => hooks.pathMtu(mtu),
+    });
   }
 
   override receive(now: Instant, bytes: Uint8Array): boolean {
@@ -206,15 +220,25 @@ export class Lcp extends ControlProtocol<typeof LCP> {
 
   stopEcho(): void {
     this.#echoAt = undefined;
+    this.#mtuProbe.stop();
+    this.#probes.clear();
+  }
+
+  /** Watches the path: see MtuProbe.start. */
+  startMtuProbe(now: Instant, sizes: readonly number[]): void {
+    if (this.opened) this.#mtuProbe.start(now, sizes);
   }
 
   /** Echo-Requests go out in Opened only, and only there the Restart timer rests. */
   override nextTimeout(): Instant | undefined {
-    return this.#echoAt ?? super.nextTimeout();
+    const [echo, probe] = [this.#echoAt, this.#mtuProbe.nextTimeout()];
+    if (echo === undefined || probe === undefined) return echo ?? probe ?? super.nextTimeout();
+    return probe < echo ? probe : echo;
   }
 
   override handleTimeout(now: Instant): void {
     super.handleTimeout(now);
+    this.#mtuProbe.handleTimeout(now);
     if (this.#echoAt === undefined || now < this.#echoAt) return;
     if (this.#unanswered >= this.#config.echoFailures) {
       this.stopEcho();
@@ -226,9 +250,25 @@ export class Lcp extends ControlProtocol<typeof LCP> {
     this.send({ code: 'Echo-Request', id: this.nextId(), magic: this.#magic(), data: new Uint8Array(0) });
   }
 
+  #probe(size: number): void {
+    const id = this.nextId();
+    this.#probes.set(id, size);
+    // Code, identifier, length and Magic-Number are octets of the packet too.
+    const data = new Uint8Array(size - 8);
+    this.#hooks.sendWhole(encodeControl({ code: 'Echo-Request', id, magic: this.#magic(), data }));
+  }
+
   #magic(): number {
     // §5.8: zero until (and unless) the option was negotiated.
     return this.negotiation.own('magic') ?? 0;
+  }
+
+  #echoReply(now: Instant, id: number): void {
+    this.#unanswered = 0;
+    const size = this.#probes.get(id);
+    if (size === undefined) return;
+    this.#probes.delete(id);
+    this.#mtuProbe.answered(now, size);
   }
 
   #lcpOnly(now: Instant, packet: LcpOnlyPacket): void {
@@ -238,7 +278,7 @@ export class Lcp extends ControlProtocol<typeof LCP> {
         return;
       case 'Echo-Reply':
         // Our own number in a reply: the line is looped back, nobody is there (§6.4).
-        if (packet.magic === 0 || packet.magic !== this.#magic()) this.#unanswered = 0;
+        if (packet.magic === 0 || packet.magic !== this.#magic()) this.#echoReply(now, packet.id);
         return;
       case 'Identification':
         // RFC 1570 §1.1: MUST NOT affect operation; Windows sends three of them.

@@ -97,6 +97,8 @@ export class Link implements Machine<LinkIn, LinkOut> {
       finished: () => this.#lcpFinished(),
       protocolRejected: (now, protocol) => this.#protocolRejected(now, protocol),
       silent: (now) => this.#finish(now, VANISHED),
+      sendWhole: (packet) => this.#out.push({ type: 'frame', data: encodeFrame(PROTOCOL.lcp, packet), whole: true }),
+      pathMtu: (mtu) => this.#out.push({ type: 'path-mtu', mtu }),
     });
   }
 
@@ -145,6 +147,9 @@ export class Link implements Machine<LinkIn, LinkOut> {
         return;
       case 'close':
         this.#finish(now, { by: 'local', reason: input.reason });
+        return;
+      case 'probe-mtu':
+        this.#lcp.startMtuProbe(now, input.sizes);
         return;
       // Exhaustiveness: the compiler proves that nothing gets here.
       /* v8 ignore next 2 */
@@ -392,6 +397,6 @@ const lcpConfig = (config: LinkConfig | PeerConfig): LcpConfig => ({
   echoFailures: config.echoFailures,
   random: config.random,
   ...('role' in config
-    ? { demand: [], submit: config.auth, options: config.lcpOptions }
-    : { demand: config.auth, submit: [], options: [] }),
+    ? { demand: [], submit: config.auth, options: config.lcpOptions, mtuProbeIntervalMs: 0 }
+    : { demand: config.auth, submit: [], options: [], mtuProbeIntervalMs: config.mtuProbeIntervalMs }),
 });
