@@ -41,7 +41,8 @@ export class MemoryDataplane implements Dataplane {
   readonly #now: () => number;
   #closed = false;
   #listeners: readonly check.CheckedListener[] = [];
-  readonly #marks = new Set<number>();
+  /** With the limit of their control messages. */
+  readonly #marks = new Map<number, Limit>();
   readonly #sessions = new Map<number, Session>();
   /** Who holds which prefix, oldest first: of the same prefix the last holder has the route. */
   #routes: { readonly prefix: PrefixBytes; readonly session: Session }[] = [];
@@ -111,7 +112,7 @@ export class MemoryDataplane implements Dataplane {
 
   confirmMark(mark: number): void {
     this.#open();
-    this.#marks.add(check.checkMark('confirmMark', mark));
+    if (!this.#marks.has(check.checkMark('confirmMark', mark))) this.#marks.set(mark, new Limit(2000, 512));
   }
 
   forgetMark(mark: number): void {
@@ -239,7 +240,10 @@ export class MemoryDataplane implements Dataplane {
     const l2tp = packet.parseL2tp(data);
     if (l2tp.kind === 'short' || l2tp.kind === 'version') return this.#drop(l2tp.kind);
     const confirmed = listener.raw !== undefined || this.#marks.has(from.mark);
-    if (l2tp.kind === 'control') return this.#up({ kind: 'control', path: from, confirmed, data });
+    if (l2tp.kind === 'control') {
+      if (this.#marks.get(from.mark)?.take(this.#now()) === false) return this.#drop('control-rate');
+      return this.#up({ kind: 'control', path: from, confirmed, data });
+    }
     if (!confirmed) return this.#drop('mark-unknown');
     const s = this.#sessions.get(key(l2tp.tunnelId, l2tp.sessionId));
     if (s === undefined) return this.#drop('no-session');

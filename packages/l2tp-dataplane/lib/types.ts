@@ -107,6 +107,7 @@ export const GLOBAL_DROPS = [
   'unconfirmed-send', // a send asked for under a mark that is not confirmed
   'send', // a control packet sendmmsg refused
   'raw-peer', // raw listener, peer not in its list
+  'control-rate', // control messages of one mark above their limit
 ] as const;
 export type GlobalDrop = (typeof GLOBAL_DROPS)[number];
 

@@ -18,13 +18,15 @@ enum class GlobalDrop {
   unconfirmed_send,
   send,
   raw_peer,
+  control_rate,
   count
 };
 
 constexpr const char* kSessionDrops[] = {"path",    "closed", "spoof", "malformed", "multicast",
                                          "too-big", "rate",   "send",  "tun",       "limit", "sequence"};
 constexpr const char* kGlobalDrops[] = {"mark-zero", "mark-unknown", "no-session",       "no-route", "short",
-                                        "version",   "queue-full",   "unconfirmed-send", "send",     "raw-peer"};
+                                        "version",   "queue-full",   "unconfirmed-send", "send",     "raw-peer",
+                                        "control-rate"};
 
 // 64 bits, written by one thread only: no locked instruction on the packet path.
 class Counter {

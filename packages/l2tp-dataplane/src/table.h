@@ -3,7 +3,6 @@
 #include <array>
 #include <memory>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "address.h"
@@ -79,13 +78,17 @@ class SessionTable {
 class MarkSet {
  public:
   void confirm(uint32_t mark) {
-    if (mark != 0) marks_.insert(mark);
+    if (mark != 0) marks_.try_emplace(mark, kControlRate, kControlBurst);
   }
   void forget(uint32_t mark) { marks_.erase(mark); }
   bool has(uint32_t mark) const { return marks_.count(mark) != 0; }
+  // Whether one more control message of a confirmed mark may go up.
+  bool take_control(uint32_t mark, uint64_t now) { return marks_.at(mark).take(now); }
 
  private:
-  std::unordered_set<uint32_t> marks_;
+  // With its control messages; a LAC may set up some 500 sessions a second over one SA.
+  static constexpr uint32_t kControlRate = 2000, kControlBurst = 512;
+  std::unordered_map<uint32_t, Limit> marks_;
 };
 
 }  // namespace dp

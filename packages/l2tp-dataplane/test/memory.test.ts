@@ -67,6 +67,18 @@ t.test('marks', async (t) => {
     t.match(d.takeSent(), [{ path: twin(2) }]);
   });
 
+  await t.test('one client cannot crowd out the control messages of another', async (t) => {
+    upcalls.length = 0;
+    for (let i = 0; i < 5_000; i++) d.receive(twin(1), ZLB);
+    d.receive(twin(2), ZLB);
+    await d.flush();
+    const of = (mark: number) => upcalls.filter((u) => u.kind === 'control' && u.path.mark === mark).length;
+    t.ok(of(1) < 2_000, `${of(1)} of 5000`);
+    t.equal(of(2), 1);
+    t.equal(Number(d.globalCounters()['control-rate']), 5_000 - of(1));
+    t.equal(d.globalCounters()['queue-full'], undefined);
+  });
+
   await t.test('a refused send is counted', async (t) => {
     refused.add(2);
     d.receiveTun(ipv4({ from: '10.0.0.9', to: '10.0.0.2' }));

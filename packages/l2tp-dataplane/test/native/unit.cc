@@ -488,6 +488,26 @@ void marks() {
   EQ(w.counters.get(GlobalDrop::queue_full), 1u);
 }
 
+// A client that floods its own SA gets its share of the queue, the others theirs.
+void control_rate() {
+  World w;
+  const ListenerPolicy ipsec;
+  w.forwarder.marks.confirm(1);
+  w.forwarder.marks.confirm(2);
+  const Bytes zlb = hex("c802 000c 0001 0000 0000 0000");
+  for (int i = 0; i < 5000; i++) w.datagram(ipsec, path_of(1), zlb);
+  EQ(w.ups.size(), 512u);
+  EQ(w.counters.get(GlobalDrop::control_rate), 4488u);
+  w.datagram(ipsec, path_of(2), zlb);
+  EQ(w.ups.size(), 513u);
+  w.forwarder.marks.confirm(1);  // again: no new allowance
+  w.datagram(ipsec, path_of(1), zlb);
+  EQ(w.ups.size(), 513u);
+  w.now += 100;
+  for (int i = 0; i < 5000; i++) w.datagram(ipsec, path_of(1), zlb);
+  EQ(w.ups.size(), 713u);
+}
+
 // Each part of the path counts, and a report comes once per source and interval, a few per session.
 void violations() {
   World w;
@@ -580,6 +600,7 @@ int main(int argc, char** argv) {
                 {"fragment of a fragment", fragment_of_a_fragment},
                 {"marks", marks},
                 {"raw_and_marked", raw_and_marked},
+                {"control_rate", control_rate},
                 {"violations", violations},
                 {"upcall room", upcall_room},
                 {"every prefix", every_prefix}});
