@@ -2,8 +2,10 @@
 import { mkdirSync } from 'node:fs';
 import type { Dataplane } from '../io/dataplane.js';
 import type { Firewall } from '../io/firewall.js';
+import type { Reachability } from '../io/firewall-rules.js';
 import type { IkeEvent, IkeLogEvent, IkePolicy } from '../io/ports.js';
 import { IPV4_FORWARD, proxyArp } from '../io/sysctl.js';
+import { inRange, ipv4ToNumber } from '../proto/aaa/address.js';
 import { AddressPool } from '../proto/aaa/pool.js';
 import { Endpoint } from '../proto/l2tp/endpoint.js';
 import { LocalAaa } from './aaa.js';
@@ -74,6 +76,8 @@ export class Gateway {
   #policyInForce: IkePolicy | undefined;
   /** Addresses with a socket on 1701. */
   #served: readonly string[] = [];
+  /** Addresses clients have had since the start, as ranges and single ones: what NAT is for. */
+  readonly #leasable: Set<string>;
   #state: StatusView['state'] = 'starting';
   #shutBecause: string | null = 'starting';
   #starting: Promise<void> | undefined;
@@ -90,6 +94,7 @@ export class Gateway {
     this.#o = { ...options, log };
     this.#config = config;
     this.#users = users;
+    this.#leasable = new Set([...config.pool.ranges.map(showRange), ...fixedOutside(config, users)]);
     this.#drive = new Drive(host.clock);
     this.#pool = new AddressPool({
       ranges: config.pool.ranges,
@@ -193,6 +198,7 @@ export class Gateway {
   #reloadUsers(users: UserStore): void {
     this.#inside.routeTo([...users.fixedAddresses()].map(([, address]) => address));
     this.#users = users;
+    this.#translate(fixedOutside(this.#o.config, users).filter((address) => !this.#leasable.has(address)));
     this.#pool.setFixed(users.fixedAddresses());
     this.#o.log.info('users.reloaded', { users: users.size, bound: this.#config.identity.size });
     this.#warnOfStrangers();
@@ -368,18 +374,11 @@ export class Gateway {
   /** The guard first, then what lets clients in and their packets through. */
   async #reach(): Promise<void> {
     const { host, config, raw } = this.#o;
-    const { nat, accept, ipForward, proxyArp: arp, interface: inside } = config.reachability;
+    const { accept, ipForward, proxyArp: arp, interface: inside } = config.reachability;
     this.#firewall = await host.openFirewall();
     if (ipForward) await host.sysctls.set(IPV4_FORWARD, '1');
     if (arp) await host.sysctls.set(proxyArp(inside ?? 'all'), '1');
-    await this.#firewall.apply({
-      tun: this.#inside.name,
-      accept,
-      rawOnly: config.ike === null,
-      routes: config.routes,
-      ...(inside === null ? {} : { inside }),
-      masquerade: nat === 'auto' ? config.pool.ranges.map(showRange) : [],
-    });
+    await this.#firewall.apply(this.#reachability());
     for (const chain of accept ? await host.foreignDropPolicies() : []) {
       const ports = [
         ...(config.ike === null ? [] : ['UDP 500, 4500, ESP']),
@@ -402,6 +401,28 @@ export class Gateway {
     });
   }
 
+  #reachability(): Reachability {
+    const { nat, accept, interface: inside } = this.#o.config.reachability;
+    return {
+      tun: this.#inside.name,
+      accept,
+      rawOnly: this.#o.config.ike === null,
+      routes: this.#o.config.routes,
+      ...(inside === null ? {} : { inside }),
+      masquerade: nat === 'auto' ? [...this.#leasable] : [],
+    };
+  }
+
+  /** New fixed addresses; those of before stay, sessions may be using them. */
+  #translate(addresses: readonly string[]): void {
+    if (addresses.length === 0) return;
+    for (const address of addresses) this.#leasable.add(address);
+    if (this.#stopped !== undefined) return;
+    this.#firewall?.apply(this.#reachability()).catch((error: unknown) => {
+      this.#o.log.error('firewall.not-updated', { addresses, error });
+    });
+  }
+
   async #startSidecar(): Promise<void> {
     const { host, log } = this.#o;
     const policy = this.#policy(this.#config);
@@ -413,8 +434,8 @@ export class Gateway {
       monitor: ike.monitor,
       charon: ike.charon,
       policy,
-      kernelConfirms: () => ike.kernelConfirms(),
-      kernelHolds: () => ike.kernelHolds(),
+      kernelConfirms: () => ike.shuntsStand(),
+      kernelHolds: () => ike.shuntsStand(),
       drive: this.#drive,
       log,
       onEvent: (event) => this.#onIke(event, sas),
@@ -537,3 +558,9 @@ export class Gateway {
     };
   }
 }
+
+/** Users' addresses that no range of the pool holds. */
+const fixedOutside = ({ pool }: Config, users: UserStore): string[] =>
+  [...users.fixedAddresses()]
+    .map(([, address]) => address)
+    .filter((address) => !pool.ranges.some((range) => inRange(ipv4ToNumber(address)!, range)));

@@ -7,7 +7,7 @@ import { type Firewall, foreignDropPolicies, openFirewall, type RawListener } fr
 import { markUsers } from '../io/fwmarks.js';
 import type { Clock, IkeMonitor } from '../io/ports.js';
 import { type SysctlPath, Sysctls } from '../io/sysctl.js';
-import { inspectXfrm, shuntsStand, type XfrmPolicy } from '../io/xfrm.js';
+import { shuntsStand } from '../io/xfrm.js';
 import { ExternalCharon, SpawnedCharon } from './charon-host.js';
 import type { Config, IkeConfig } from './config.js';
 import { Inside, type InsideOptions } from './inside.js';
@@ -35,10 +35,8 @@ export interface Host {
 export interface IkeHost {
   readonly monitor: IkeMonitor;
   readonly charon: CharonHost | undefined;
-  /** Whether the kernel has the drop policies. */
-  kernelConfirms(): Promise<boolean>;
-  /** Whether it still has them, asked every few seconds. */
-  kernelHolds(): Promise<boolean>;
+  /** Whether the kernel has the drop policies: asked before the port opens, and every few seconds. */
+  shuntsStand(): Promise<boolean>;
 }
 
 /** The addresses to serve with IPsec, and the listener without. */
@@ -73,17 +71,6 @@ function ikeHost({ runDir, stateDir }: Config, ike: IkeConfig, listen: readonly 
     }),
     charon:
       ike.charon === 'spawn' ? new SpawnedCharon({ ...charon, runDir, vici, aggressive }) : new ExternalCharon(charon),
-    kernelConfirms: async () => hasShunts((await inspectXfrm(xfrm)).ours.policies, listen),
-    kernelHolds: () => shuntsStand(listen),
+    shuntsStand: () => shuntsStand(listen),
   };
 }
-
-/** The drop policies in both directions, for every address of ours. */
-const hasShunts = (policies: readonly XfrmPolicy[], listen: readonly string[]): boolean =>
-  listen.every((address) => {
-    const of = (side: 'src' | 'dst') =>
-      policies.some(
-        (p) => p.block && p.selector[side]?.split('/')[0] === address && p.dir === (side === 'src' ? 'out' : 'in'),
-      );
-    return of('src') && of('dst');
-  });

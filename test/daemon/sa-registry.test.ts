@@ -2,6 +2,7 @@ import t from 'tap';
 import { GRACE_MS, type RegistryOut, SaRegistry } from '../../src/daemon/sa-registry.js';
 import type { ChildSa, IkeEvent, IkeSa } from '../../src/io/ports.js';
 import { instant } from '../../src/proto/machine.js';
+import { childDown, childSa, childUp, ikeSa } from '../lib/ike-events.js';
 import { viciVectors } from '../lib/vici-vectors.js';
 
 /** What came out, one short line each: `up 5 ike=6 child=7 spi=... 198.51.100.2:4500`. */
@@ -79,45 +80,9 @@ t.test('NAT rebinding: the mark stays, the port is told', async (t) => {
 
 /* What no recording shows. */
 
-const child = (uniqueId: string, markIn: number, more: Partial<ChildSa> = {}): ChildSa => ({
-  uniqueId,
-  name: 'l2tp',
-  reqid: markIn,
-  state: 'INSTALLED',
-  mode: 'TRANSPORT',
-  encap: true,
-  spiIn: `c000000${uniqueId}`,
-  spiOut: `d000000${uniqueId}`,
-  markIn,
-  markOut: markIn,
-  encrAlg: 'AES_CBC',
-  bytesIn: 0,
-  bytesOut: 0,
-  packetsIn: 0,
-  packetsOut: 0,
-  localTs: ['198.51.100.1/32[udp/l2f]'],
-  remoteTs: ['198.51.100.2/32[udp/l2f]'],
-  ...more,
-});
+const ike = (uniqueId: string, children: ChildSa[] = [], more: Partial<IkeSa> = {}): IkeSa =>
+  ikeSa(uniqueId, children, { remoteId: '192.168.77.11', ...more });
 
-const ike = (uniqueId: string, children: ChildSa[] = [], more: Partial<IkeSa> = {}): IkeSa => ({
-  uniqueId,
-  name: 'l2tp',
-  version: 1,
-  state: 'ESTABLISHED',
-  localHost: '198.51.100.1',
-  localPort: 4500,
-  remoteHost: '198.51.100.2',
-  remotePort: 4500,
-  localId: '198.51.100.1',
-  remoteId: '192.168.77.11',
-  cipher: '',
-  children,
-  ...more,
-});
-
-const up = (sa: IkeSa): IkeEvent => ({ type: 'child-updown', up: true, sa });
-const gone = (sa: IkeSa): IkeEvent => ({ type: 'child-updown', up: false, sa });
 const snapshot = (...sas: IkeSa[]): IkeEvent => ({ type: 'snapshot', sas });
 
 function fed(...events: IkeEvent[]): SaRegistry {
@@ -128,32 +93,32 @@ function fed(...events: IkeEvent[]): SaRegistry {
 }
 
 t.test('the last CHILD_SA goes and another follows within the grace: nothing ends', async (t) => {
-  const registry = fed(up(ike('1', [child('1', 7)])));
-  registry.handle(instant(1000), gone(ike('1', [child('1', 7, { state: 'DELETED' })])));
+  const registry = fed(childUp(ike('1', [childSa('1', 7)])));
+  registry.handle(instant(1000), childDown(ike('1', [childSa('1', 7, { state: 'DELETED' })])));
   t.strictSame(drain(registry), []);
   t.equal(registry.nextTimeout(), instant(1000 + GRACE_MS));
   t.strictSame(registry.lookup(7)?.children, []);
-  registry.handle(instant(2000), up(ike('1', [child('2', 7)])));
+  registry.handle(instant(2000), childUp(ike('1', [childSa('2', 7)])));
   registry.handleTimeout(instant(60_000));
   t.strictSame(drain(registry), ['changed 7 ike=1 child=2 current=2 198.51.100.2:4500']);
   t.equal(registry.nextTimeout(), undefined);
 });
 
 t.test('in the grace the IKE_SA goes too: at once', async (t) => {
-  const registry = fed(up(ike('1', [child('1', 7)])), gone(ike('1', [child('1', 7)])));
+  const registry = fed(childUp(ike('1', [childSa('1', 7)])), childDown(ike('1', [childSa('1', 7)])));
   registry.handle(instant(10), { type: 'ike-updown', up: false, sa: ike('1', [], { state: 'DELETING' }) });
   t.strictSame(drain(registry), ['down 7 ike-deleted']);
 });
 
 t.test('the deletion of a replaced child ends nothing', async (t) => {
-  const sa = ike('1', [child('1', 7), child('2', 7)]);
-  const registry = fed(up(ike('1', [child('1', 7)])), {
+  const sa = ike('1', [childSa('1', 7), childSa('2', 7)]);
+  const registry = fed(childUp(ike('1', [childSa('1', 7)])), {
     type: 'child-rekey',
     sa,
-    old: child('1', 7),
-    new: child('2', 7),
+    old: childSa('1', 7),
+    new: childSa('2', 7),
   });
-  registry.handle(instant(0), gone(ike('1', [child('1', 7)])));
+  registry.handle(instant(0), childDown(ike('1', [childSa('1', 7)])));
   registry.handleTimeout(instant(60_000));
   t.strictSame(drain(registry), []);
   t.equal(registry.lookup(7)?.current.uniqueId, '2');
@@ -161,7 +126,7 @@ t.test('the deletion of a replaced child ends nothing', async (t) => {
 
 t.test('another client at the same address with another port or identity adopts nothing', async (t) => {
   for (const other of [{ remotePort: 4501 }, { remoteId: '192.168.77.12' }, { localHost: '198.51.100.9' }]) {
-    const registry = fed(up(ike('1', [child('1', 7)])));
+    const registry = fed(childUp(ike('1', [childSa('1', 7)])));
     registry.handle(instant(0), { type: 'ike-updown', up: true, sa: ike('2', [], other) });
     registry.handle(instant(0), { type: 'ike-updown', up: false, sa: ike('1') });
     t.strictSame(drain(registry), ['down 7 peer-dead'], JSON.stringify(other));
@@ -170,49 +135,50 @@ t.test('another client at the same address with another port or identity adopts 
 
 t.test('a rekeying whose first event was missed makes the mark known', async (t) => {
   const registry = new SaRegistry();
-  const sa = ike('1', [child('1', 7), child('2', 7)]);
-  registry.handle(instant(0), { type: 'child-rekey', sa, old: child('1', 7), new: child('2', 7) });
+  const sa = ike('1', [childSa('1', 7), childSa('2', 7)]);
+  registry.handle(instant(0), { type: 'child-rekey', sa, old: childSa('1', 7), new: childSa('2', 7) });
   t.strictSame(drain(registry), ['up 7 ike=1 child=2 current=2 198.51.100.2:4500']);
 });
 
 t.test('an SA without a mark is none of ours', async (t) => {
   const registry = new SaRegistry();
-  for (const e of [up(ike('1', [child('1', 0)])), snapshot(ike('1', [child('1', 0)]))]) registry.handle(instant(0), e);
+  for (const e of [childUp(ike('1', [childSa('1', 0)])), snapshot(ike('1', [childSa('1', 0)]))])
+    registry.handle(instant(0), e);
   t.strictSame(drain(registry), []);
 });
 
 t.test('snapshot: what we know already is silent, what is new comes up, what is gone goes down', async (t) => {
   const registry = fed(
-    up(ike('1', [child('1', 7)])),
-    up(ike('2', [child('2', 8)])),
+    childUp(ike('1', [childSa('1', 7)])),
+    childUp(ike('2', [childSa('2', 8)])),
     { type: 'lost' },
     { type: 'connected' },
   );
-  registry.handle(instant(0), snapshot(ike('1', [child('1', 7)]), ike('3', [child('3', 9)])));
+  registry.handle(instant(0), snapshot(ike('1', [childSa('1', 7)]), ike('3', [childSa('3', 9)])));
   t.strictSame(drain(registry), ['down 8 gone', 'up 9 ike=3 child=3 current=3 198.51.100.2:4500']);
 });
 
 t.test('snapshot: rekeyed while we could not listen', async (t) => {
-  const registry = fed(up(ike('1', [child('1', 7)])));
-  registry.handle(instant(0), snapshot(ike('4', [child('2', 7), child('1', 7, { state: 'REKEYED' })])));
+  const registry = fed(childUp(ike('1', [childSa('1', 7)])));
+  registry.handle(instant(0), snapshot(ike('4', [childSa('2', 7), childSa('1', 7, { state: 'REKEYED' })])));
   t.strictSame(drain(registry), ['changed 7 ike=4 child=2 current=2 198.51.100.2:4500']);
   // and the older one does not keep the mark alive
-  registry.handle(instant(0), gone(ike('4', [child('2', 7)])));
+  registry.handle(instant(0), childDown(ike('4', [childSa('2', 7)])));
   registry.handleTimeout(instant(GRACE_MS));
   t.strictSame(drain(registry), ['down 7 child-deleted']);
 });
 
 t.test('snapshot of a new charon: the mark is given out again, to another client', async (t) => {
-  const registry = fed(up(ike('1', [child('1', 1)])));
-  registry.handle(instant(0), snapshot(ike('1', [child('1', 1, { spiIn: 'cafe0001' })])));
+  const registry = fed(childUp(ike('1', [childSa('1', 1)])));
+  registry.handle(instant(0), snapshot(ike('1', [childSa('1', 1, { spiIn: 'cafe0001' })])));
   t.strictSame(drain(registry), ['down 1 replaced', 'up 1 ike=1 child=1 current=1 198.51.100.2:4500']);
 });
 
 t.test('snapshot: an IKE_SA on its way out and a child being created count for nothing', async (t) => {
-  const registry = fed(up(ike('1', [child('1', 7)])));
+  const registry = fed(childUp(ike('1', [childSa('1', 7)])));
   registry.handle(
     instant(0),
-    snapshot(ike('1', [child('1', 7)], { state: 'DELETING' }), ike('2', [child('2', 8, { state: 'CREATED' })])),
+    snapshot(ike('1', [childSa('1', 7)], { state: 'DELETING' }), ike('2', [childSa('2', 8, { state: 'CREATED' })])),
   );
   t.strictSame(drain(registry), ['down 7 gone']);
 });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { EVENTS, type EventName, ikeEvent, listedSas } from '../../src/io/vici-sa.js';
+import { childSa, ikeSa } from '../lib/ike-events.js';
 import { viciVectors } from '../lib/vici-vectors.js';
 
 t.test('a recorded child-updown, field by field', async (t) => {
@@ -8,44 +9,12 @@ t.test('a recorded child-updown, field by field', async (t) => {
   t.strictSame(event, {
     type: 'child-updown',
     up: true,
-    sa: {
-      uniqueId: '1',
-      name: 'l2tp',
-      version: 1,
-      state: 'ESTABLISHED',
-      localHost: '198.51.100.1',
-      localPort: 4500,
-      remoteHost: '198.51.100.2',
-      remotePort: 4500,
-      localId: '198.51.100.1',
+    sa: ikeSa('1', [childSa('1', 1, { spiIn: 'cbf39dd8', spiOut: 'c46e58ee' })], {
       remoteId: '192.168.77.11',
       natRemote: true,
       cipher: 'AES_CBC-256/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024',
       establishedSeconds: 3,
-      children: [
-        {
-          uniqueId: '1',
-          name: 'l2tp',
-          reqid: 1,
-          state: 'INSTALLED',
-          mode: 'TRANSPORT',
-          encap: true,
-          spiIn: 'cbf39dd8',
-          spiOut: 'c46e58ee',
-          markIn: 1,
-          markOut: 1,
-          encrAlg: 'AES_CBC',
-          encrKeysize: 256,
-          integAlg: 'HMAC_SHA1_96',
-          bytesIn: 0,
-          bytesOut: 0,
-          packetsIn: 0,
-          packetsOut: 0,
-          localTs: ['198.51.100.1/32[udp/l2f]'],
-          remoteTs: ['198.51.100.2/32[udp/l2f]'],
-        },
-      ],
-    },
+    }),
   });
 });
 

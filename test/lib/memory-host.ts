@@ -1,8 +1,10 @@
 /** A machine for the gateway that is all memory and does what the test says; what was asked of it is one list. */
+
 import { MemoryDataplane } from 'l2tp-dataplane/memory';
 import type { Host, IkeHost } from '../../src/daemon/host.js';
 import type { CharonHost } from '../../src/daemon/sidecar.js';
 import type { DataplaneOptions } from '../../src/io/dataplane.js';
+import type { Reachability } from '../../src/io/firewall-rules.js';
 import { MemoryIke } from '../../src/io/memory-ike.js';
 import { VirtualClock } from './virtual-clock.js';
 
@@ -51,12 +53,13 @@ export class MemoryHost implements Host {
   readonly ike: IkeHost | undefined = {
     monitor: this.monitor,
     charon: this.charon,
-    kernelConfirms: async () => true,
-    kernelHolds: async () => this.policiesStand,
+    shuntsStand: async () => this.policiesStand,
   };
   plane!: MemoryDataplane;
   #planeOptions!: DataplaneOptions;
   policiesStand = true;
+  /** What NAT was last asked for. */
+  masquerade: readonly string[] | undefined;
   /** Before each act: reject or wait, by its name. */
   readonly before: Record<string, () => unknown> = {};
 
@@ -111,7 +114,10 @@ export class MemoryHost implements Host {
     return {
       backend: 'nft' as const,
       applyGuard: () => this.#act('guard'),
-      apply: () => this.#act('reachability'),
+      apply: (r: Reachability) => {
+        this.masquerade = r.masquerade;
+        return this.#act('reachability');
+      },
       removeReachability: () => this.#act('reachability off'),
       removeAll: () => this.#act('guard off'),
     };
