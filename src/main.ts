@@ -9,6 +9,7 @@ import { ConfigError, EXIT } from './daemon/errors.js';
 import { firstRun } from './daemon/first-run.js';
 import { Gateway } from './daemon/gateway.js';
 import { type Listening, realHost } from './daemon/host.js';
+import { onSignal } from './daemon/leaving.js';
 import { createLogger, type RootLog as Log } from './daemon/log.js';
 import { cleanHost, prepareIke } from './daemon/upkeep.js';
 import { UserStore } from './daemon/users.js';
@@ -74,13 +75,21 @@ const run = async (
   log: Log,
 ): Promise<void> => {
   let gateway: Gateway | undefined;
-  let leaving = false;
+  /** When the stop that is under way began. */
+  let leaving: number | undefined;
   const systemd = serviceManager({ onError: (errno) => log.warn('systemd.unreachable', { errno }) });
   const leave = (reason: string, code: number) => {
-    if (leaving) return;
-    leaving = true;
+    if (leaving !== undefined) return;
+    leaving = performance.now();
     systemd.stopping();
     void Promise.resolve(gateway?.stop(reason)).finally(() => log.end(() => process.exit(code)));
+  };
+  const signalled = (signal: NodeJS.Signals) => {
+    const wish = onSignal(leaving, performance.now());
+    if (wish === 'leave') leave(signal, EXIT.ok);
+    if (wish !== 'force') return;
+    log.warn('gateway.forced', { signal, hint: 'clients were not told; the next start clears up what is left' });
+    log.end(() => process.exit(EXIT.failure));
   };
   const fatal = (event: string) => (error: unknown) => {
     gateway?.emergencyShut();
@@ -89,8 +98,8 @@ const run = async (
   };
   process.on('uncaughtException', fatal('gateway.crashed'));
   process.on('unhandledRejection', fatal('gateway.crashed'));
-  process.on('SIGTERM', () => leave('SIGTERM', EXIT.ok));
-  process.on('SIGINT', () => leave('SIGINT', EXIT.ok));
+  process.on('SIGTERM', signalled);
+  process.on('SIGINT', signalled);
   const ready = () => systemd.ready(`serving ${ownAddresses(listening).join(', ')}`);
   let started = false;
   let reloading = Promise.resolve();
@@ -112,7 +121,7 @@ const run = async (
     started = true;
     ready();
   } catch (error) {
-    if (leaving) return;
+    if (leaving !== undefined) return;
     // One sentence for the operator; where it happened is for whoever debugs.
     log.error('gateway.failed', { problem: error instanceof Error ? error.message : String(error) });
     log.debug('gateway.failed-at', { error });
