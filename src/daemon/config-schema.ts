@@ -168,7 +168,16 @@ export const SCHEMA = {
     ),
     hello_interval: leaf('Silence after which a HELLO is sent (RFC 2661 §5.5).', f.duration('1s', '1h'), '60s'),
     receive_window: leaf('Receive Window Size we announce (RFC 2661 §4.4.3).', f.int(1, 1_024), 16),
-    close_timeout: leaf('Longest wait for the acknowledgement of our StopCCN.', f.duration('1s', '31s'), '5s'),
+    retransmissions: leaf(
+      'How often a control message is sent again, after 1, 2, 4, 8, 8 ... seconds, before its tunnel is given up (RFC 2661 §5.8).',
+      f.int(1, 10),
+      5,
+    ),
+    close_timeout: leaf(
+      'Longest wait for the acknowledgement of our StopCCN. RFC 2661 §5.8 asks for all retransmissions (31s); meanwhile the SA of a client that is gone would stay.',
+      f.duration('1s', '31s'),
+      '5s',
+    ),
     secret_file: leaf(
       'File with a tunnel secret (RFC 2661 §5.1.1), mode 0600. Native clients have none: leave unset for them.',
       f.optional(f.path),

@@ -39,6 +39,9 @@ const SA_LINGER_MS = 7_000;
  */
 const TRAFFIC_CHECK_MS = 10_000;
 
+/** A tunnel that is being set up is up or given up by then (40 s). */
+const REDIAL_MS = 45_000;
+
 /** RFC 2661 §4.4.2, StopCCN. */
 const CLEAR: ResultCode = { result: 1 };
 const SHUTTING_DOWN: ResultCode = { result: 6 };
@@ -68,7 +71,7 @@ export class Connections {
   readonly #endpoint: Driven<EndpointIn>;
   readonly #sessions: Sessions;
   readonly #hold = new HoldQueue();
-  /** mark -> cancels the hint that no L2TP came. */
+  /** mark -> cancels what happens when no tunnel comes up: the hint of why, or the end of an SA that had one. */
   readonly #hints = new Map<number, () => void>();
   /** Tunnels that are down but whose StopCCN is not acknowledged yet, and their marks. */
   readonly #leaving = new Map<number, number>();
@@ -358,6 +361,7 @@ export class Connections {
     const sa = this.#o.sa(mark);
     if (sa === undefined || this.registry.tunnelsOfMark(mark).length > 0) return;
     if ([...this.#leaving.values()].includes(mark)) return;
+    if (this.#o.endpoint.isDialling(mark)) return this.#endSaLater(mark);
     const fields = { mark, ike: sa.ike.uniqueId, remote: sa.ike.remoteHost };
     const terminated = this.#o.terminateIke(sa.ike.uniqueId).then(
       () => void this.#o.log.info('ike.terminated', fields),
@@ -365,6 +369,16 @@ export class Connections {
     );
     this.#terminating.add(terminated);
     void terminated.finally(() => this.#terminating.delete(terminated));
+  }
+
+  /** A client that dials again at once does so over the SA it has: that is now the new tunnel's, if it comes up. */
+  #endSaLater(mark: number): void {
+    this.#cancelHint(mark);
+    const cancel = this.#drive.after(REDIAL_MS, () => {
+      this.#hints.delete(mark);
+      this.#endSa(mark);
+    });
+    this.#hints.set(mark, cancel);
   }
 
   #farewell(): ResultCode {

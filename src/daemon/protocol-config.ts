@@ -1,6 +1,6 @@
 /** From the configuration file to what the protocol machines and charon are told. */
 import { randomBytes } from 'node:crypto';
-import { endpointConfig as complete, defaultLimits, type EndpointConfig } from '../proto/l2tp/config.js';
+import { endpointConfig as complete, defaultLimits, defaults, type EndpointConfig } from '../proto/l2tp/config.js';
 import type { LinkConfig } from '../proto/ppp/events.js';
 import type { Config, IkeConfig } from './config.js';
 import type { IpsecSettings } from './ipsec-policy.js';
@@ -26,6 +26,7 @@ export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
     receiveWindow: l2tp.receiveWindow,
     helloIntervalMs: l2tp.helloInterval,
     closeTimeoutMs: l2tp.closeTimeout,
+    retransmit: { ...defaults.retransmit, tries: l2tp.retransmissions },
     emptyTunnelTimeoutMs: EMPTY_TUNNEL_MS,
     random,
     limits: {

@@ -32,7 +32,7 @@ t.test('an empty file is a complete configuration', async (t) => {
     ike: { pskRanges: [], legacy: false, proposals: 'auto', charon: 'spawn', vici: '/run/lockstep/charon.vici' },
     pool: { gateway: '10.99.0.1' },
     ppp: { auth: ['mschapv2'], mtu: 'auto', echoInterval: 30_000, setupTimeout: 60_000 },
-    l2tp: { helloInterval: 60_000, closeTimeout: 5_000, secret: null, redirect: null },
+    l2tp: { helloInterval: 60_000, retransmissions: 5, closeTimeout: 5_000, secret: null, redirect: null },
     limits: { idleTimeout: 0, sessionTimeout: 0 },
     reachability: { nat: 'auto', proxyArp: false, ipForward: true, accept: true, interface: null },
     control: { socket: '/run/lockstep/control.sock' },
@@ -136,11 +136,11 @@ t.test('a mistake is one sentence with file, line, key, value and what is allowe
     ['routes: ["2001:db8::/32"]', ':1: routes[0]: 2001:db8::/32 is not IPv4; allowed: IPv4 networks'],
     [
       'ppp:\n  mtuu: 1400',
-      ':2: ppp.mtuu: is an unknown key; allowed: auth, mtu, echo_interval, echo_failures, setup_timeout, auth_tries (did you mean mtu?)',
+      ':2: ppp.mtuu: is an unknown key; allowed: auth, mtu, echo_interval, echo_failures, mtu_probe_interval, setup_timeout, auth_tries (did you mean mtu?)',
     ],
     [
       'ppp: 1400',
-      ':1: ppp: 1400 is not a mapping; allowed: the keys auth, mtu, echo_interval, echo_failures, setup_timeout, auth_tries',
+      ':1: ppp: 1400 is not a mapping; allowed: the keys auth, mtu, echo_interval, echo_failures, mtu_probe_interval, setup_timeout, auth_tries',
     ],
     [
       'ike:\n  psk_ranges:\n    - peers: [192.0.2.0/24]\n      file: x',

@@ -297,6 +297,37 @@ t.test('a mute peer: the same order, bounded by timeouts', async (t) => {
   t.strictSame(rig.left, NOTHING);
 });
 
+t.test(
+  'administrative end, and the client dials again at once over the same SA: the SA is the new tunnel’s',
+  async (t) => {
+    const rig = new Rig();
+    const client = await rig.connect({ mark: 1 });
+    client.lose = (message) => message === 'SCCCN';
+    rig.connections.disconnect('alice');
+    client.dial();
+    await rig.run(3_000);
+    t.equal(rig.events('tunnel.down').length, 1, 'the old tunnel is over while the new one is being set up');
+    t.strictSame(rig.ike.terminated, []);
+    client.lose = () => false;
+    await rig.run(60_000);
+    t.strictSame(rig.ike.terminated, []);
+    t.match(rig.left, { tunnels: 1, sessions: 1 });
+  },
+);
+
+t.test('administrative end, and a new tunnel that never comes up: then the SA goes', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  client.lose = (message) => message === 'SCCCN';
+  rig.connections.disconnect('alice');
+  client.dial();
+  await rig.run(3_000);
+  client.mute = true;
+  await rig.run(60_000);
+  t.strictSame(rig.ike.terminated, ['1']);
+  t.strictSame(rig.left, NOTHING);
+});
+
 t.test('the peer’s StopCCN: acknowledged, repeated acknowledgements possible, then the SA', async (t) => {
   const rig = new Rig();
   const client = await rig.connect({ mark: 1 });

@@ -69,6 +69,11 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
   }
 
   /** Tunnels in all states, half-open ones, and sessions. */
+  /** Whether a tunnel is being set up under this mark. */
+  isDialling(mark: number): boolean {
+    return [...(this.#byMark.get(mark) ?? [])].some((tunnel) => this.#halfOpen.has(tunnel));
+  }
+
   get totals(): { readonly tunnels: number; readonly halfOpen: number; readonly sessions: number } {
     let sessions = 0;
     for (const tunnel of this.#tunnels.values()) sessions += tunnel.sessions.size;

@@ -77,6 +77,28 @@ t.test('the call as both messages tell it; a missing (Tx) Connect Speed is 0 (Hu
   });
 });
 
+t.test('§4.4.5, §9.5: proxy LCP and proxy authentication of an ICCN are understood and used for nothing', async (t) => {
+  const proxy = {
+    proxyAuthenType: 2,
+    proxyAuthenName: 'alice',
+    proxyAuthenChallenge: fromHex('00112233445566778899aabbccddeeff'),
+    proxyAuthenId: 7,
+    proxyAuthenResponse: fromHex('ffeeddccbbaa99887766554433221100'),
+    initialReceivedConfReq: fromHex('0104 0578'),
+    lastSentConfReq: fromHex('0104 0578'),
+    lastReceivedConfReq: fromHex('0104 0578'),
+  };
+  const ups = [{}, proxy].map((more) => {
+    const peer = connected();
+    peer.send(icrq());
+    const sessionId = peer.last('ICRP').avps.assignedSessionId;
+    const avps = { txConnectSpeed: 100_000_000, framingType: 1, ...more };
+    t.strictSame(peer.send({ type: 'ICCN', avps } as ControlMessage, sessionId), ['ZLB Ns=2 Nr=4', 'session-up']);
+    return peer.out('session-up')[0]?.call;
+  });
+  t.strictSame(ups[1], ups[0], 'the call is the same with and without');
+});
+
 t.test('§7.4.2 LNS: messages out of sequence end the session with a CDN 2/5', async (t) => {
   const icrp: ControlMessage = { type: 'ICRP', avps: { assignedSessionId: 5 } };
   const ocrp: ControlMessage = { type: 'OCRP', avps: { assignedSessionId: 5 } };
