@@ -180,6 +180,17 @@ t.test('move-path while half-open keeps the books', async (t) => {
   t.strictSame(dialled.input({ type: 'move-path', tunnelId: id(dialled), path: { ...toLns, mark: 3 } }), []);
 });
 
+t.test('a mark is being dialled under from SCCRQ to SCCCN', async (t) => {
+  const peer = new Peer();
+  const { mark } = peer.path;
+  t.equal(peer.machine.isDialling(mark), false);
+  peer.send(sccrq());
+  t.equal(peer.machine.isDialling(mark), true);
+  t.equal(peer.machine.isDialling(mark + 1), false);
+  peer.send(SCCCN);
+  t.equal(peer.machine.isDialling(mark), false);
+});
+
 t.test('admission: what is too many is refused politely, without keeping state', async (t) => {
   const rows: [string, Partial<EndpointConfig['limits']>, string][] = [
     ['tunnels', { maxTunnels: 2 }, 'too many tunnels'],
