@@ -7,9 +7,19 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** The help of a command and of all its subcommands: { path, usage, about, options, commands: [help...] }. */
+const known = new Map();
+
+/** The help of a command and of all its subcommands: { path, usage, about, options, commands: [help...] }; asked once. */
 export function helpOf(program, name, path = []) {
-  const run = spawnSync(process.execPath, [program, ...path, '--help'], { encoding: 'utf8' });
+  const key = [program, ...path].join(' ');
+  if (!known.has(key)) known.set(key, ask(program, name, path));
+  return known.get(key);
+}
+
+function ask(program, name, path) {
+  // Not what a test runner adds to every Node process: a loader for each of dozens of calls.
+  const env = { ...process.env, NODE_OPTIONS: '' };
+  const run = spawnSync(process.execPath, [program, ...path, '--help'], { encoding: 'utf8', env });
   if (run.status !== 0) throw new Error(`${name} ${path.join(' ')} --help: ${run.stderr}`);
   const help = { name, path, usage: '', about: '', arguments: [], options: [], commands: [] };
   let section = 'about';
