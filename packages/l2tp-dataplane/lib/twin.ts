@@ -13,13 +13,13 @@ export class Limit {
     this.#left = burst;
   }
 
-  take(now: number): boolean {
+  take(now: number, cost = 1): boolean {
     if (now > this.#last) {
       this.#left = Math.min(this.burst, this.#left + ((now - this.#last) / 1000) * this.perSecond);
       this.#last = now;
     }
-    if (this.#left < 1) return false;
-    this.#left -= 1;
+    if (this.#left < cost) return false;
+    this.#left -= cost;
     return true;
   }
 }
@@ -111,6 +111,7 @@ export const samePath = (a: Path, b: Path): boolean =>
 /** src/upcalls.h: each class has its own room. */
 const ROOM = {
   confirmed: { items: 4096, bytes: 4 << 20 },
+  raw: { items: 4096, bytes: 4 << 20 },
   unconfirmed: { items: 256, bytes: 512 << 10 },
   frame: { items: 4096, bytes: 4 << 20 },
   punt: { items: 1024, bytes: 2 << 20 },
@@ -145,6 +146,9 @@ export class UpcallQueue {
 }
 
 function classOf(u: Upcall): Class {
-  if (u.kind === 'control') return u.confirmed ? 'confirmed' : 'unconfirmed';
+  if (u.kind === 'control') {
+    if (!u.confirmed) return 'unconfirmed';
+    return u.path.mark === 0 ? 'raw' : 'confirmed';
+  }
   return u.kind === 'frame' ? 'frame' : 'punt';
 }

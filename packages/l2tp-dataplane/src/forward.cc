@@ -87,7 +87,7 @@ void Forwarder::datagram(const ListenerPolicy& listener, const Path& from, uint8
   }
   const bool confirmed = listener.raw || marks.has(from.mark);
   if (header.control) {
-    if (confirmed && !listener.raw && !marks.take_control(from.mark, now)) {
+    if (confirmed && !listener.raw && !marks.take_control(from.mark, n, now)) {
       return counters_.drop(GlobalDrop::control_rate);
     }
     if (!sink_.control(from, confirmed, p, n)) counters_.drop(GlobalDrop::queue_full);

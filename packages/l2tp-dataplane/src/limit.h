@@ -12,14 +12,14 @@ class Limit {
   constexpr Limit(uint32_t per_second, uint32_t burst)
       : rate_(per_second), full_(uint64_t{burst} * 1000), left_(full_) {}
 
-  bool take(uint64_t now) {
+  bool take(uint64_t now, uint64_t cost = 1) {
     if (now > last_) {
       // Beyond full_ milliseconds even one token per second has filled the bucket.
       left_ = std::min(full_, left_ + std::min(now - last_, full_) * rate_);
       last_ = now;
     }
-    if (left_ < 1000) return false;
-    left_ -= 1000;
+    if (left_ < cost * 1000) return false;
+    left_ -= cost * 1000;
     return true;
   }
 

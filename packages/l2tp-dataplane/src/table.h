@@ -82,8 +82,9 @@ class MarkSet {
   }
   void forget(uint32_t mark) { marks_.erase(mark); }
   bool has(uint32_t mark) const { return marks_.count(mark) != 0; }
-  // Whether one more control message of a confirmed mark may go up.
-  bool take_control(uint32_t mark, uint64_t now) { return marks_.at(mark).take(now); }
+  // Whether one more control message of a confirmed mark, of so many octets, may go up. A token is a KiB of the room that
+  // all marks share; an honest message is smaller.
+  bool take_control(uint32_t mark, size_t octets, uint64_t now) { return marks_.at(mark).take(now, 1 + octets / 1024); }
 
  private:
   // With its control messages; a LAC may set up some 500 sessions a second over one SA.

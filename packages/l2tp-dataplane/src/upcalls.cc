@@ -5,7 +5,9 @@ namespace dp {
 
 bool UpcallQueue::push(Upcall upcall, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length) {
   Class c = kPunt;
-  if (upcall.kind == UpcallKind::control) c = upcall.confirmed ? kConfirmed : kUnconfirmed;
+  if (upcall.kind == UpcallKind::control) {
+    c = !upcall.confirmed ? kUnconfirmed : upcall.path.mark == 0 ? kRaw : kConfirmed;
+  }
   if (upcall.kind == UpcallKind::frame) c = kFrame;
   const size_t n = head_length + body_length;
   const std::lock_guard<std::mutex> lock(mutex_);

@@ -41,12 +41,14 @@ class UpcallQueue {
   void take(UpcallBatch& out);
 
  private:
-  enum Class { kConfirmed, kUnconfirmed, kFrame, kPunt, kClasses };
+  enum Class { kConfirmed, kRaw, kUnconfirmed, kFrame, kPunt, kClasses };
   struct Room {
     size_t items, bytes;
   };
-  // Control under an unknown mark has little room: JS holds at most 256 of them (4 per mark).
-  static constexpr Room kRoom[kClasses] = {{4096, 4 << 20}, {256, 512 << 10}, {4096, 4 << 20}, {1024, 2 << 20}};
+  // Raw control has no mark to be limited by: its room is not that of IPsec peers. Control under an unknown mark has little:
+  // JS holds at most 256 of them (4 per mark).
+  static constexpr Room kRoom[kClasses] = {
+      {4096, 4 << 20}, {4096, 4 << 20}, {256, 512 << 10}, {4096, 4 << 20}, {1024, 2 << 20}};
 
   std::mutex mutex_;
   UpcallBatch batch_;

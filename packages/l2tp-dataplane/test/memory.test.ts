@@ -3,7 +3,7 @@
 import type { ControlPacket, Path, Upcall } from 'l2tp-dataplane';
 import { type MemoryDataplane, openMemoryDataplane } from 'l2tp-dataplane/memory';
 import t from 'tap';
-import { contract, type Rig } from './contract.js';
+import { A, contract, LOCAL, type Rig } from './contract.js';
 import { hex, ipv4, l2tp, ppp, ZLB } from './packets.js';
 
 function rig(): Rig {
@@ -77,6 +77,34 @@ t.test('marks', async (t) => {
     t.equal(of(2), 1);
     t.equal(Number(d.globalCounters()['control-rate']), 5_000 - of(1));
     t.equal(d.globalCounters()['queue-full'], undefined);
+  });
+
+  await t.test('what is large counts more: the room of the queue is octets too', async (t) => {
+    upcalls.length = 0;
+    const large = new Uint8Array(65_507);
+    large.set([0xc8, 2, 0xff, 0xe3]);
+    d.confirmMark(4);
+    for (let i = 0; i < 100; i++) d.receive(twin(4), large);
+    d.receive(twin(2), ZLB);
+    await d.flush();
+    const marks = upcalls.map((u) => u.kind === 'control' && u.path.mark);
+    t.equal(marks.filter((mark) => mark === 4).length, 8);
+    t.equal(marks.at(-1), 2);
+  });
+
+  await t.test('raw peers cannot crowd out the control messages of IPsec peers', async (t) => {
+    upcalls.length = 0;
+    d.unlisten();
+    d.listen([{ address: GATEWAY }, { address: LOCAL, raw: { interface: 'lo', peers: [A] } }]);
+    const raw: Path = { mark: 0, local: LOCAL, remote: A, remotePort: 1701 };
+    for (let i = 0; i < 5_000; i++) d.receive(raw, ZLB);
+    d.receive(twin(2), ZLB);
+    await d.flush();
+    t.match(upcalls.at(-1), { kind: 'control', path: twin(2) });
+    t.equal(upcalls.length, 4_097);
+    t.match(d.globalCounters(), { 'queue-full': 904n });
+    d.unlisten();
+    d.listen([{ address: '0.0.0.0' }]);
   });
 
   await t.test('a refused send is counted', async (t) => {

@@ -506,6 +506,14 @@ void control_rate() {
   w.now += 100;
   for (int i = 0; i < 5000; i++) w.datagram(ipsec, path_of(1), zlb);
   EQ(w.ups.size(), 713u);
+  // What is large counts more: the queue's room is octets too.
+  w.ups.clear();
+  w.now += 1000;
+  Bytes large(65507);
+  std::copy(zlb.begin(), zlb.end(), large.begin());
+  put16(&large[2], large.size());
+  for (int i = 0; i < 100; i++) w.datagram(ipsec, path_of(1), large);
+  EQ(w.ups.size(), 8u);
 }
 
 // Each part of the path counts, and a report comes once per source and interval, a few per session.
@@ -534,25 +542,26 @@ void violations() {
 void upcall_room() {
   UpcallQueue q;
   const Bytes data(100);
-  const auto push = [&](UpcallKind kind, bool confirmed) {
-    return q.push({kind, confirmed, {}, {}, 0, 0}, nullptr, 0, data.data(), data.size());
+  const auto push = [&](UpcallKind kind, bool confirmed, uint32_t mark) {
+    return q.push({kind, confirmed, {}, path_of(mark), 0, 0}, nullptr, 0, data.data(), data.size());
   };
-  const auto fill = [&](UpcallKind kind, bool confirmed) {
+  const auto fill = [&](UpcallKind kind, bool confirmed, uint32_t mark = 1) {
     size_t n = 0;
-    while (push(kind, confirmed)) n++;
+    while (push(kind, confirmed, mark)) n++;
     return n;
   };
   for (int round = 0; round < 2; round++) {
     EQ(fill(UpcallKind::punt, true), 1024u);
-    CHECK(!push(UpcallKind::violation, true));
+    CHECK(!push(UpcallKind::violation, true, 1));
     EQ(fill(UpcallKind::frame, true), 4096u);
     EQ(fill(UpcallKind::control, false), 256u);
+    EQ(fill(UpcallKind::control, true, 0), 4096u);
     EQ(fill(UpcallKind::control, true), 4096u);
     CHECK(q.should_notify());
     CHECK(!q.should_notify());
     UpcallBatch batch;
     q.take(batch);
-    EQ(batch.items.size(), 1024u + 4096u + 256u + 4096u);
+    EQ(batch.items.size(), 1024u + 4096u + 256u + 2 * 4096u);
     EQ(batch.bytes.size(), batch.items.size() * data.size());
     CHECK(!q.should_notify());
   }
