@@ -21,9 +21,9 @@ guard_drops() {
 }
 # xfrm_stat COUNTER: of the gateway's kernel.
 xfrm_stat() { on gw awk -v name="$1" '$1 == name { print $2 }' /proc/net/xfrm_stat; }
-# ping_start HOST ADDRESS INTERVAL: pings that go on until no_ping_lost.
+# ping_start HOST ADDRESS INTERVAL [SIZE]: pings that go on until no_ping_lost.
 ping_start() {
-  ip netns exec "$1" busybox ping -i "$3" "$2" > "$RUN/$1/ping.log" 2>&1 &
+  ip netns exec "$1" busybox ping -i "$3" -s "${4:-56}" "$2" > "$RUN/$1/ping.log" 2>&1 &
   echo $! > "$RUN/$1/ping.pid"
   wait_for 20 grep -q ttl= "$RUN/$1/ping.log" || fail "$1: no answer from $2: $(tail -1 "$RUN/$1/ping.log")"
 }

@@ -1,4 +1,4 @@
-# Load on one session while its SAs are renewed: bulk TCP, 100 pings/s, and what each end's IPsec made of the packets.
+# Load on one session, bulk TCP and 100 pings/s, while its SAs are renewed; and where each lost ping was lost.
 # shellcheck shell=bash disable=SC2034
 
 # The pings have a length of their own: of 406 octets, they are datagrams of 467 to 482 octets to UDP 1701, whatever L2TP and PPP
@@ -11,15 +11,19 @@ hops() { { echo '*mangle'; cat; echo COMMIT; } | on "$1" iptables-legacy-restore
 # counts: all of them, "NAME N" in lines, with XfrmAcquireError of both ends.
 counts() {
   local h
-  for h in c1 gw corp; do on $h iptables-legacy -t mangle -nvxL | sed -n 's#^ *\([0-9]*\) .*/\* \(.*\) \*/.*#\2 \1#p'; done
-  for h in gw c1; do on $h awk -v h=$h '$1 == "XfrmAcquireError" { print h "-errors", $2 }' /proc/net/xfrm_stat; done
+  for h in $COUNTED gw corp; do on $h iptables-legacy -t mangle -nvxL | sed -n 's#^ *\([0-9]*\) .*/\* \(.*\) \*/.*#\2 \1#p'; done
+  for h in gw $COUNTED; do on $h awk -v h=$h '$1 == "XfrmAcquireError" { print h "-errors", $2 }' /proc/net/xfrm_stat; done
 }
 # A ping's way: through the client's PPP and L2TP, into ESP, over the wan, out of ESP, through the gateway to corp, and back. The kernel
 # shows a packet of an SA in transport mode to its chains on both sides of ESP. ESP is what begins with an SPI, not with IKE's zeros.
+# A segment of TCP may have the size of a ping. What the gateway itself takes and gives is told by the protocol of the packet inside, too,
+# which begins 7 to 12 octets into UDP, whatever L2TP and PPP leave out.
+# count_hops HOST: for the pings of that client.
 count_hops() {
-  local esp=(-p udp -m multiport --ports 4500 -m u32 --u32 '0>>22&0x3C@8=1:0xFFFFFFFF') big=(-m length --length $OUTER) l2tp=(-p udp --dport 1701) size=(-m length --length $PLAIN) h
+  COUNTED=$1
+  local esp=(-p udp -m multiport --ports 4500 -m u32 --u32 '0>>22&0x3C@8=1:0xFFFFFFFF') big=(-m length --length $OUTER) l2tp=(-p udp --dport 1701) size=(-m length --length $PLAIN) inner at h
   hop INPUT corp -p icmp --icmp-type 8 | hops corp
-  for h in c1 gw; do
+  for h in $COUNTED gw; do
     {
       [ $h = gw ] || hop OUTPUT asked -o ppp0 -p icmp --icmp-type 8
       [ $h = gw ] || hop INPUT answered -i ppp0 -p icmp --icmp-type 0
@@ -29,6 +33,11 @@ count_hops() {
       hop PREROUTING $h-in "${l2tp[@]}" "${size[@]}"
       hop PREROUTING $h-esp "${esp[@]}"
       hop PREROUTING $h-plain "${l2tp[@]}"
+      [ $h != gw ] || for at in 7 8 9 10 11 12; do
+        inner=(-m u32 --u32 "0>>22&0x3C@$((8 + at))>>16&0xFFFF=0x4500&&0>>22&0x3C@$((16 + at))>>16&0xFF=1")
+        hop PREROUTING gw-ping-in "${l2tp[@]}" "${size[@]}" "${inner[@]}"
+        hop OUTPUT gw-ping-out "${l2tp[@]}" "${size[@]}" "${inner[@]}"
+      done
     } | hops $h
   done
 }
@@ -37,11 +46,36 @@ declare -A COUNT
 counted_since() {
   local name n
   COUNT=()
-  while read -r name n; do COUNT[$name]=$((-n)); done <<< "$COUNTS"
+  while read -r name n; do COUNT[$name]=$((COUNT[$name] - n)); done <<< "$COUNTS"
   while read -r name n; do COUNT[$name]=$((COUNT[$name] + n)); done <<< "$(counts)"
 }
 # missing FROM TO: those that were counted at FROM and not at TO.
 missing() { echo $((COUNT[$1] - COUNT[$2])); }
+# pings_counted: LOST are those of the SENT pings whose answer did not come back to the client's kernel (ping's own buffer is small, and a
+# starved guest lets it run over); LOST_ESP of these went missing in ESP at either end, LOST_INSIDE in the gateway or behind it.
+pings_counted() {
+  local c=$COUNTED
+  counted_since
+  SENT=${COUNT[asked]} LOST=$(missing asked answered)
+  LOST_ESP=$(($(missing $c-out $c-out-esp) + $(missing gw-in-esp gw-in) + $(missing gw-out gw-out-esp) + $(missing $c-in-esp $c-in)))
+  LOST_INSIDE=$(($(missing gw-ping-in corp) + $(missing corp gw-ping-out)))
+}
+show_pings() { show "pings of $SENT lost: $LOST; in ESP $LOST_ESP, in the gateway and behind it $LOST_INSIDE, elsewhere $((LOST - LOST_ESP - LOST_INSIDE))"; }
+# pings_start HOST, pings_end: 5 a second, counted at each hop, of which none may be lost.
+pings_start() {
+  count_hops "$1"
+  COUNTS=$(counts) OVERFLOW=$(overflow)
+  ping_start "$1" "$CORP" 0.2 $PING
+}
+pings_answered() { pings_counted; [ "$LOST" = 0 ]; }
+pings_end() {
+  kill -INT "$(cat "$RUN/$COUNTED/ping.pid")"
+  wait_for 20 pings_answered
+  show_pings
+  show "its program saw $(grep -c ttl= "$RUN/$COUNTED/ping.log") answers; packets that found a queue full: $(($(overflow) - OVERFLOW))"
+  check "$COUNTED: pings were counted" test "${COUNT[gw-in-esp]}" -ge $((SENT * 9 / 10)) -a "$SENT" -gt 20
+  same "$COUNTED: pings lost of $SENT" "$LOST" 0
+}
 # xfrm HOST: the counters of loss that are not 0.
 xfrm() { on "$1" awk '$2 > 0 { print $1 "=" $2 }' /proc/net/xfrm_stat | sort; }
 # resets: TCP connections that ended by a reset. (A late segment of one that has ended is answered with a reset, too, and harms nobody.)
@@ -49,7 +83,7 @@ resets() { local h; for h in c1 corp; do on "$h" nstat -asz TcpEstabResets | awk
 # overflow: packets that queues outside IPsec had no room for: the TUN device's, while the packet thread had no time, and sockets'.
 overflow() {
   echo $(($(ip -n gw -s -j link show lockstep0 | jq '.[0].stats64.tx.dropped') + $(on gw nstat -asz UdpRcvbufErrors | awk '/^Udp/ { print $2 }') +
-    $(on c1 nstat -asz UdpRcvbufErrors | awk '/^Udp/ { print $2 }')))
+    $(on $COUNTED nstat -asz UdpRcvbufErrors | awk '/^Udp/ { print $2 }')))
 }
 due() { [ "$SECONDS" -ge "$1" ]; }
 
@@ -61,23 +95,19 @@ load() {
   on c1 busybox ping -i 0.01 -s $PING -c $(($1 * 100)) "$CORP" > "$RUN/c1/ping" 2>&1 &
   PING_JOB=$!
 }
-# loaded: waits for its end. LOST are those of the SENT pings whose answer did not come back to the client's kernel (ping's own buffer is
-# small, and a starved guest lets it run over); LOST_ESP of these went missing in ESP at either end, LOST_INSIDE in the gateway or behind
-# it. ERRORS is the rise of XfrmAcquireError at both ends.
+# loaded: waits for its end. ERRORS is the rise of XfrmAcquireError at both ends.
 loaded() {
   local h
   wait "$PING_JOB"
-  flows_whole c1 30
-  counted_since
-  SENT=${COUNT[asked]} LOST=$(missing asked answered) ERRORS=0
+  flows_whole c1 7 30
+  pings_counted
+  ERRORS=0
   for h in gw c1; do
     check "$h: pings were counted" test "${COUNT[$h-in-esp]}" -ge $((SENT * 9 / 10))
     same "$h: packets that ESP took and did not give, and XfrmAcquireError" "$(missing $h-esp $h-plain)" "${COUNT[$h-errors]}"
     ERRORS=$((ERRORS + COUNT[$h-errors]))
   done
-  LOST_ESP=$(($(missing c1-out c1-out-esp) + $(missing gw-in-esp gw-in) + $(missing gw-out gw-out-esp) + $(missing c1-in-esp c1-in)))
-  LOST_INSIDE=$(($(missing gw-in corp) + $(missing corp gw-out)))
-  show "pings of $SENT lost: $LOST; in ESP $LOST_ESP, in the gateway and behind it $LOST_INSIDE"
+  show_pings
   same 'pings lost in the gateway' "$LOST_INSIDE" 0
   same 'gw, c1: packets lost in other ways by xfrm' "$({ xfrm gw; xfrm c1; } | grep -v XfrmAcquireError | tr '\n' ' ')" ''
   same 'packets that found a queue full (this machine is too slow)' "$(($(overflow) - OVERFLOW))" 0
@@ -98,7 +128,7 @@ ike_events() { log_tail | jq -n "[inputs | select(.event == \"ike.event\" and .t
 session_row() { lockstep sessions --json | jq -c '.[] | [.tunnelId, .sessionId, .child.mark, .user, .address]'; }
 # load_quiet: the measure itself loses nothing.
 load_quiet() {
-  count_hops
+  count_hops c1
   # The guest has one processor, shared with others: its naps must not become losses.
   ip -n gw link set lockstep0 txqueuelen 10000
   load 10

@@ -40,33 +40,30 @@ transfers() {
 }
 rate() { awk -v mb="$1" -v a="$2" -v b="$(date +%s%N)" 'BEGIN { printf "%.0f Mbit/s", mb * 8e9 / (b - a) }'; }
 
-# flows HOST STREAM SECONDS [RATE]: both ways at once for so long; the sums of both ends are in HOST's {down,up}.{sent,got}.
-# A stream is numbers that begin with its own digit, without an end: as fast as it goes, or RATE kilobytes a second.
+# flows HOST STREAM SECONDS RATE: both ways at once, RATE kilobytes a second each, for so long or until flows_end; the sums of both ends
+# are in HOST's STREAM.{down,up}.{sent,got}. A stream is numbers that begin with its own digit, without an end.
 flows() {
-  local host=$1 dir=$RUN/$1 down=$((5000 + 10 * $2)) up=$((5001 + 10 * $2)) limit=$(($3 + 150))
-  rm -f "$dir"/{down,up}.{sent,got} "$RUN/corp/$host".*
-  endless "$2" "$3" "$dir/down.sent" "${4:-}" | on corp socat -u -b 65536 - "TCP-LISTEN:$down,reuseaddr" &
-  sink corp "$host" "$up"
+  local host=$1 files=$RUN/$1/$2 down=$((5000 + 10 * $2)) up=$((5001 + 10 * $2)) limit=$(($3 + 150))
+  rm -f "$files".*
+  endless "$2" "$4" "$3" "$files.end" "$files.down.sent" | on corp socat -u -b 65536 - "TCP-LISTEN:$down,reuseaddr" &
+  { on corp socat -u -b 65536 "TCP-LISTEN:$up,reuseaddr" - | sum_to "$files.up.got"; } &
+  wait_for 20 listening corp "$up" || fail "no listener on corp:$up"
   wait_for 20 listening corp "$down" || fail "no listener on corp:$down"
-  { on "$host" timeout $limit socat -u -b 65536 "TCP:$CORP:$down" - | sum_to "$dir/down.got"; } &
-  endless "$2" "$3" "$dir/up.sent" "${4:-}" | on "$host" timeout $limit socat -u -b 65536 - "TCP:$CORP:$up" &
+  { on "$host" timeout $limit socat -u -b 65536 "TCP:$CORP:$down" - | sum_to "$files.down.got"; } &
+  endless "$2" "$4" "$3" "$files.end" "$files.up.sent" | on "$host" timeout $limit socat -u -b 65536 - "TCP:$CORP:$up" &
 }
-endless() { timeout "$2" seq "${1}00000000" "${1}99999999" | paced "${4:-}" | tee >(sum_to "$3"); }
-# paced [KILOBYTES-PER-SECOND]
-paced() {
-  [ -n "${1:-}" ] || exec cat
-  /usr/bin/python3 -c 'import sys, time
-size, due = int(sys.argv[1]) * 20, time.monotonic()
-while octets := sys.stdin.buffer.read(size):
-    sys.stdout.buffer.write(octets)
-    sys.stdout.buffer.flush()
-    due = max(due + 0.02, time.monotonic() - 0.2)
-    time.sleep(max(0, due - time.monotonic()))' "$1"
-}
+# flows_end HOST STREAM
+flows_end() { : > "$RUN/$1/$2.end"; }
+# endless STREAM RATE SECONDS END-FILE SUM-FILE
+endless() { seq "${1}00000000" "${1}99999999" 2> /dev/null | /usr/bin/python3 "$LAB_DIR/lib/paced.py" "${@:2:3}" | tee >(sum_to "$5"); }
 sum_to() { sha256sum | cut -d' ' -f1 > "$1.tmp"; mv "$1.tmp" "$1"; }
-# flows_whole HOST SECONDS: both have ended, and what was sent was got.
+# flows_under_way, flows_over HOST STREAM: no end of either flow has seen its end; all four have.
+flows_under_way() { ! compgen -G "$RUN/$1/$2.*.[sg]*t" > /dev/null; }
+flows_over() { [ -f "$RUN/$1/$2.down.got" ] && [ -f "$RUN/$1/$2.down.sent" ] && [ -f "$RUN/$1/$2.up.sent" ] && [ -f "$RUN/$1/$2.up.got" ]; }
+# flows_whole HOST STREAM SECONDS: both have ended, and what was sent was got.
 flows_whole() {
-  eventually $(($2 + 150)) "$1: both flows have ended" test -f "$RUN/$1/down.got" -a -f "$RUN/$1/down.sent" -a -f "$RUN/$1/up.sent" -a -f "$RUN/corp/$1.sum"
-  same "$1: down, sum sent and got" "$(cat "$RUN/$1/down.got")" "$(cat "$RUN/$1/down.sent")"
-  same "$1: up, sum sent and got" "$(cat "$RUN/corp/$1.sum")" "$(cat "$RUN/$1/up.sent")"
+  local files=$RUN/$1/$2
+  eventually $(($3 + 150)) "$1: both flows have ended" flows_over "$1" "$2"
+  same "$1: down, sum sent and got" "$(cat "$files.down.got")" "$(cat "$files.down.sent")"
+  same "$1: up, sum sent and got" "$(cat "$files.up.got")" "$(cat "$files.up.sent")"
 }
