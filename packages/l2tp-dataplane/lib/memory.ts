@@ -241,7 +241,8 @@ export class MemoryDataplane implements Dataplane {
     if (l2tp.kind === 'short' || l2tp.kind === 'version') return this.#drop(l2tp.kind);
     const confirmed = listener.raw !== undefined || this.#marks.has(from.mark);
     if (l2tp.kind === 'control') {
-      if (this.#marks.get(from.mark)?.take(this.#now(), 1 + (data.length >> 10)) === false) return this.#drop('control-rate');
+      if (this.#marks.get(from.mark)?.take(this.#now(), 1 + (data.length >> 10)) === false)
+        return this.#drop('control-rate');
       return this.#up({ kind: 'control', path: from, confirmed, data });
     }
     if (!confirmed) return this.#drop('mark-unknown');

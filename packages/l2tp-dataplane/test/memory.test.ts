@@ -34,6 +34,7 @@ t.test('marks', async (t) => {
     vnetHeader: false,
     onUpcalls: (batch) => upcalls.push(...batch),
     onError: (e) => t.fail(e.message),
+    now: () => 1,
     onSend: (datagram: ControlPacket) => !refused.has(datagram.path.mark),
   });
   d.listen([{ address: '0.0.0.0' }]);
