@@ -65,10 +65,13 @@ export function loadConfig(
 
   const origin = originOf(yaml, env, set);
   const settings = parseLeaves((key) => merged.get(key), origin);
-  const keys = leaves().map(([key]) => key);
-  const ike = Object.hasOwn(yaml.value, 'ike') || keys.some((key) => key.startsWith('ike.') && given(key, env, set));
+  const wishes = leaves().flatMap(([key]) => (key.startsWith('ike.') && !IKE_PLACES.includes(key) ? [key] : []));
+  const ike = Object.hasOwn(yaml.value, 'ike') || wishes.some((key) => given(key, env, set));
   return finish(file, settings, origin, ike);
 }
+
+/** They say where charon is, not whether clients have IPsec; the systemd units set them in the environment always. */
+const IKE_PLACES = ['ike.charon', 'ike.vici'];
 
 /** Applies each setting's format. */
 function parseLeaves(get: (key: string) => unknown, origin: OriginOf): Settings {

@@ -4,14 +4,14 @@
  *
  * rp_filter is left alone: a client's packets come from the TUN its address is routed to, so even strict mode passes them.
  */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeOwned } from './owned.js';
 
 /** A path below /proc/sys; a list, for interface names may hold dots. */
 export type SysctlPath = readonly string[];
 
 export const IPV4_FORWARD: SysctlPath = ['net', 'ipv4', 'ip_forward'];
-export const IPV6_FORWARD: SysctlPath = ['net', 'ipv6', 'conf', 'all', 'forwarding'];
 /** Answers ARP for clients' addresses that are of the inside network. */
 export const proxyArp = (name: string): SysctlPath => ['net', 'ipv4', 'conf', name, 'proxy_arp'];
 
@@ -76,25 +76,36 @@ export class Sysctls {
 
   #file(path: SysctlPath): string {
     for (const part of path)
-      if (part === '' || part === '..' || part.includes('/')) throw new Error('not a sysctl path');
+      if (part === '' || part === '.' || part === '..' || part.includes('/')) throw new Error('not a sysctl path');
     return join(this.#options.root, ...path);
   }
 
   async #changes(): Promise<Changed[]> {
     try {
       const list: unknown = JSON.parse(await readFile(this.#options.record, 'utf8'));
-      return Array.isArray(list) ? (list as Changed[]) : [];
+      return Array.isArray(list) ? list.filter(isOurs) : [];
     } catch {
       return [];
     }
   }
 
   async #keep(changes: readonly Changed[]): Promise<void> {
-    const { record } = this.#options;
-    await mkdir(dirname(record), { recursive: true });
-    await writeFile(`${record}.new`, JSON.stringify(changes), { mode: 0o600 });
-    await rename(`${record}.new`, record);
+    await writeOwned(this.#options.record, JSON.stringify(changes));
   }
 }
 
-const same = (a: SysctlPath, b: SysctlPath): boolean => a.join('/') === b.join('/');
+/**
+ * Whether lockstepd itself can have noted this. The record is the daemon's, who is not root; `--clean` reads it as root and
+ * would otherwise write whatever it names.
+ */
+const isOurs = (entry: unknown): entry is Changed => {
+  if (typeof entry !== 'object' || entry === null) return false;
+  const { path, old, ours } = entry as Record<string, unknown>;
+  if (!Array.isArray(path) || !path.every((part) => typeof part === 'string')) return false;
+  const known = same(path, IPV4_FORWARD) || (path.length === 5 && same(path, proxyArp(path[3]!)));
+  return known && isSwitch(old) && isSwitch(ours);
+};
+
+const isSwitch = (value: unknown): boolean => value === '0' || value === '1';
+
+const same = (a: SysctlPath, b: SysctlPath): boolean => a.length === b.length && a.every((part, i) => part === b[i]);

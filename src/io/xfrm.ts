@@ -2,8 +2,8 @@
  * The kernel's IPsec state that an earlier run of ours left, told from other people's and removed exactly. A new charon
  * hands out mark 1 again: old SAs must be gone first, or old packets count as the new client's. ip-xfrm(8) first.
  */
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { writeOwned } from './owned.js';
 import { type Run, run as runTool } from './run.js';
 
 export interface Mark {
@@ -64,23 +64,7 @@ export interface XfrmOptions {
  */
 export async function claimXfrm(listen: readonly string[], options: XfrmOptions): Promise<void> {
   const all = [...new Set([...(await claimed(options.record)), ...listen])];
-  await mkdir(dirname(options.record), { recursive: true });
   await writeOwned(options.record, `${JSON.stringify({ listen: all })}\n`);
-}
-
-/** Root writes it for a daemon that is not (`--prepare-ike`): it belongs to who owns the directory, and follows no link of his. */
-async function writeOwned(record: string, text: string): Promise<void> {
-  const fresh = `${record}.new`;
-  await rm(fresh, { force: true });
-  const file = await open(fresh, 'wx', 0o600);
-  try {
-    await file.writeFile(text);
-    const { uid, gid } = await stat(dirname(record));
-    if (process.getuid?.() === 0) await file.chown(uid, gid);
-  } finally {
-    await file.close();
-  }
-  await rename(fresh, record);
 }
 
 /** An SA on loopback that nothing uses, with the cipher and digest every client can do; its keys are no secrets. */

@@ -398,6 +398,9 @@ t.test(
       t.strictSame(listenAddresses(both, host), ['192.0.2.1', '2001:db8::2']);
     }
     t.ok(loadConfig(write(t, RAW), { LOCKSTEP_IKE_LEGACY: 'true' }).ike);
+    const units = { LOCKSTEP_IKE_CHARON: 'external', LOCKSTEP_IKE_VICI: '/run/lockstep-ike/charon.vici' };
+    t.equal(loadConfig(write(t, RAW), units).ike, null, 'where charon is, is no wish for IPsec');
+    t.match(loadConfig(write(t, `${RAW}\nike:`), units).ike, { charon: 'external' });
 
     const two = 'listen:\n  addresses: [10.1.0.5]\n  raw: {interface: isp0, peers: [10.1.0.0/24]}';
     const rows: [yaml: string, want: RegExp][] = [

@@ -1,5 +1,5 @@
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { IPV4_FORWARD, proxyArp, Sysctls } from '../../src/io/sysctl.js';
 
@@ -54,4 +54,46 @@ t.test('a setting that is not there, and a path that leads elsewhere', async (t)
     new Error('cannot read the kernel setting net.ipv4.conf.wlan0.proxy_arp'),
   );
   await t.rejects(open().set(['..', 'etc'], '1'));
+});
+
+t.test('a record somebody else wrote changes nothing but what lockstepd itself changes', async (t) => {
+  const { root, record, read, open } = host(t);
+  await mkdir(join(root, 'kernel'));
+  await writeFile(join(root, 'kernel', 'core_pattern'), '1');
+  await mkdir(dirname(record));
+  const forged: unknown[] = [
+    { path: ['kernel', 'core_pattern'], old: '|/tmp/x', ours: '1' },
+    { path: ['kernel', 'core_pattern'], old: '0', ours: '1' },
+    { path: [...proxyArp('..'), '..'], old: '0', ours: '1' },
+    { path: proxyArp('eth1'), old: '|/tmp/x', ours: '1' },
+    { path: proxyArp('eth1'), old: 0, ours: '1' },
+    { path: proxyArp('eth1'), old: '0', ours: ['1'] },
+    { path: ['net', 'ipv4', 'conf', ['eth1'], 'proxy_arp'], old: '0', ours: '1' },
+    { path: ['net/ipv4/conf', 'eth1', 'proxy_arp'], old: '0', ours: '1' },
+    { path: ['net', 'ipv4', 'conf', '../../../kernel/core_pattern', 'proxy_arp'], old: '0', ours: '1' },
+    { path: 'net', old: '0', ours: '1' },
+    null,
+    'x',
+    7,
+  ];
+  for (const entry of forged) {
+    await writeFile(record, JSON.stringify([entry]));
+    await open().restore();
+    t.equal(await read('kernel', 'core_pattern'), '1', JSON.stringify(entry));
+    t.equal(await read(...proxyArp('eth1')), '1', JSON.stringify(entry));
+  }
+  await writeFile(record, JSON.stringify([...forged, { path: proxyArp('eth1'), old: '0', ours: '1' }]));
+  await open().restore();
+  t.equal(await read(...proxyArp('eth1')), '0', 'what is right among them counts');
+});
+
+t.test('a link where the draft goes is not followed', async (t) => {
+  const { root, record, open } = host(t);
+  const victim = join(root, '..', 'victim');
+  await writeFile(victim, 'precious');
+  await mkdir(dirname(record));
+  await symlink(victim, `${record}.new`);
+  await open().set(IPV4_FORWARD, '1');
+  t.equal(await readFile(victim, 'utf8'), 'precious');
+  t.match(JSON.parse(await readFile(record, 'utf8')), [{ path: IPV4_FORWARD, old: '0', ours: '1' }]);
 });
