@@ -5,6 +5,8 @@ CONTROL=$RUN/gw/control
 start_gateway() {
   host_files gw gw
   DEVICES=$(devices gw)
+  # The new process empties its files when it gets to run; until then they would show the one before it, ready.
+  : > "$RUN/gw/log.json"
   ip netns exec gw node "$REPO/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
   GATEWAY=$!
   wait_for 90 gateway_settled
