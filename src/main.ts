@@ -46,10 +46,12 @@ const parseArguments = (): Arguments =>
 
 const main = async (): Promise<void> => {
   const args = parseArguments();
-  if (!existsSync(args.config) && args.check !== true) {
+  if (existsSync(args.config)) {
+    if (args.init === true) process.stdout.write(`${args.config} is there already: nothing was changed\n`);
+  } else if (args.check !== true && args.prepareIke !== true && args.clean !== true) {
     const greeting = firstRun(args.config);
     if (greeting !== undefined) process.stdout.write(`${greeting}\n`);
-  } else if (args.init === true) process.stdout.write(`${args.config} is there already: nothing was changed\n`);
+  }
   if (args.init === true) return;
   const read = () => loadConfig(args.config, process.env, overrides(args));
   const config = read();
@@ -102,17 +104,20 @@ const run = async (
   process.on('SIGINT', signalled);
   const ready = () => systemd.ready(`serving ${ownAddresses(listening).join(', ')}`);
   let started = false;
-  let reloading = Promise.resolve();
-  process.on('SIGHUP', () => {
+  let reloading: Promise<unknown> = Promise.resolve();
+  /** One at a time; rejects with the sentence that is in the log. */
+  const onReload = (): Promise<void> => {
     if (started) systemd.reloading();
-    reloading = reloading
-      .then(() => reload(read, listening, gateway, log))
+    const done = reloading.then(() => reload(read, listening, gateway, log));
+    reloading = done
+      .catch(() => {})
       .then(() => {
         if (started) ready();
       });
-  });
+    return done;
+  };
+  process.on('SIGHUP', () => void onReload().catch(() => {}));
   try {
-    const onReload = () => process.kill(process.pid, 'SIGHUP');
     const onFatal = fatal('dataplane.failed');
     const host = realHost(config, listening, log);
     gateway = new Gateway({ host, config, users, ...listening, version, log, onFatal, onReload });
@@ -129,7 +134,7 @@ const run = async (
   }
 };
 
-/** SIGHUP: with a mistake in the configuration or the users everything stays as it is. */
+/** With a mistake in the configuration or the users everything stays as it is; logs it, and rejects with it. */
 const reload = async (
   read: () => Config,
   listening: Listening,
@@ -145,6 +150,7 @@ const reload = async (
     await gateway?.reload(config, users);
   } catch (error) {
     log.error(event, { problem: error instanceof Error ? error.message : String(error) });
+    throw error;
   }
 };
 

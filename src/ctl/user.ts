@@ -146,7 +146,7 @@ const save = async (
     () => 'reloaded',
     (error: Error) => {
       if (error instanceof NotRunning) return 'not running';
-      throw new Error(`${file.path} is changed, but lockstepd was not told to read it again: ${error.message}`);
+      throw new Error(`${file.path} is changed, but lockstepd goes on as before: ${error.message}`);
     },
   );
   print(

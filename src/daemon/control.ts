@@ -5,7 +5,7 @@
  *   GET  /sessions               -> SessionView[]
  *   GET  /pool                   -> PoolView
  *   GET  /trace?peer&after&limit -> TraceView
- *   POST /reload                 -> {} (what SIGHUP does; the log tells the result)
+ *   POST /reload                 -> {} when all was taken over (what SIGHUP does), else the sentence that says why not
  *   POST /disconnect {"target"}  -> {"disconnected": n}
  *   POST /drain {"cancel", "close", "redirect"} -> StatusView
  */
@@ -55,7 +55,8 @@ export interface ControlHandlers {
   sessions(): SessionView[];
   pool(): PoolView;
   trace(query: TraceQuery): TraceView;
-  reload(): void;
+  /** Rejects with the sentence of a refusal. */
+  reload(): void | Promise<void>;
   disconnect(target: string): number;
   /** Begun when it returns; the status tells how far it is. */
   drain(request: DrainRequest): void;
@@ -109,7 +110,7 @@ const handle = async (req: IncomingMessage, h: ControlHandlers): Promise<[number
     case 'GET /trace':
       return [200, h.trace(traceQuery(url.searchParams))];
     case 'POST /reload':
-      h.reload();
+      await h.reload();
       return [200, {}];
     case 'POST /drain':
       h.drain(drainRequest(await readJson(req)));

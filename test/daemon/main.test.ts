@@ -85,6 +85,13 @@ t.test('--init: secrets in files of their own, shown once', async (t) => {
   t.notOk(second.stdout.includes(psk));
 });
 
+t.test('--clean and --prepare-ike, which root runs, write no configuration', async (t) => {
+  const path = join(t.testdir({}), 'etc/lockstep.yaml');
+  for (const option of ['--clean', '--prepare-ike'])
+    await refused(t, [option, '-c', path], /lockstep\.yaml: the file cannot be read \(no such file\)/);
+  t.strictSame(readdirSync(join(path, '../..')), []);
+});
+
 t.test('without its native addons it says so, leaves with 1, and nothing is left', async (t) => {
   const path = files(t);
   const hook = join(t.testdirName, 'no-addons.cjs');
