@@ -13,6 +13,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import type { TraceQuery, TraceView } from './timeline.js';
+import { clearSocket } from './unix-socket.js';
 import type { SessionView } from './view.js';
 
 /* Implementation */
@@ -74,7 +75,7 @@ export class ControlServer {
   /** Refuses when another daemon answers on the socket; a leftover of a dead one is replaced. */
   static async open(path: string, handlers: ControlHandlers): Promise<ControlServer> {
     if (await answers(path)) throw new Error(`control.socket: ${path} is in use: another lockstepd is running`);
-    rmSync(path, { force: true });
+    clearSocket('control.socket', path);
     const server = createServer((req, res) => {
       handle(req, handlers).then(
         ([status, body]) => send(res, status, body),

@@ -5,6 +5,7 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { Metrics } from './metrics.js';
+import { clearSocket } from './unix-socket.js';
 
 /* Implementation */
 const MAX_CONNECTIONS = 16;
@@ -46,7 +47,7 @@ export class MetricsServer {
     server.maxConnections = MAX_CONNECTIONS;
     server.headersTimeout = 5_000;
     server.requestTimeout = 5_000;
-    if (listen.startsWith('/')) rmSync(listen, { force: true });
+    if (listen.startsWith('/')) clearSocket('metrics.listen', listen);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) =>
         reject(new Error(`metrics.listen: ${listen} cannot be opened (${error.code})`)),

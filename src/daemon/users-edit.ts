@@ -15,7 +15,18 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Document, isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  type Pair,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from 'yaml';
 import { ConfigError, whyUnreadable } from './errors.js';
 import { readSecretFile } from './secret-file.js';
 import { MAX_USERS_FILE, UserStore } from './users.js';
@@ -41,11 +52,14 @@ export class UsersFile {
     this.#doc = doc;
   }
 
-  /** @throws ConfigError when there is none (unless it may be made), or it has a mistake already */
+  /** @throws ConfigError when there is none (unless it may be made), it has a mistake already, or holds what cannot be edited */
   static open(path: string, { create = false } = {}): UsersFile {
     const text = create && !exists(path) ? '' : read(path);
-    UserStore.parse(path, text);
-    return new UsersFile(path, text, parseDocument(text, { uniqueKeys: false }));
+    const names = new Set([...UserStore.parse(path, text)].map((u) => u.name));
+    const lines = new LineCounter();
+    const doc = parseDocument(text, { lineCounter: lines, uniqueKeys: false });
+    refuseUneditable(path, doc, lines, names);
+    return new UsersFile(path, text, doc);
   }
 
   /** The users as they would be loaded now. */
@@ -103,6 +117,30 @@ export class UsersFile {
     return this.#users().items.find((pair) => nameOf(pair) === name);
   }
 }
+
+/**
+ * The daemon reads more than can be changed in place: a change at an anchor would be one at each of its aliases, and a
+ * merged user has no entry of his own.
+ */
+const refuseUneditable = (file: string, doc: Document, lines: LineCounter, names: ReadonlySet<string>): void => {
+  const refuse = (node: unknown, what: string): never => {
+    const { line } = lines.linePos((isNode(node) ? node.range?.[0] : undefined) ?? 0);
+    throw new ConfigError(
+      { file, line },
+      undefined,
+      `${what} cannot be changed here`,
+      'entries written out `name: {...}`',
+    );
+  };
+  visit(doc, (_, node) => {
+    if (isAlias(node)) refuse(node, 'an alias of YAML');
+    if (isNode(node) && 'anchor' in node && node.anchor !== undefined) refuse(node, 'an anchor of YAML');
+  });
+  const users = doc.get('users');
+  for (const pair of isMap(users) ? users.items : [])
+    if (!isScalar(pair.key) || !isMap(pair.value) || !names.has(nameOf(pair)))
+      refuse(pair.key, 'an entry of this kind');
+};
 
 /** On one line, as entries of users are. */
 const flow = <T extends { flow?: boolean }>(node: unknown): T => Object.assign(node as T, { flow: true });

@@ -145,6 +145,32 @@ t.test('bad input: one sentence, 2, and the file is as before', async (t) => {
   t.match(await run('disable bob'), { status: 2, err: /has mode 0644/ });
 });
 
+t.test(
+  'what YAML can say and a change cannot follow: one sentence with file and line, and the file is as before',
+  async (t) => {
+    for (const [users, line, what] of [
+      ['users:\n  alice: &a {password: wonderland}\n  bob: *a\n', 2, 'an anchor of YAML'],
+      ['users: &u\n  alice: {password: wonderland}\n', 2, 'an anchor of YAML'],
+      ['users:\n  alice: {password: &p wonderland}\n  bob: {password: *p}\n', 2, 'an anchor of YAML'],
+      ['%YAML 1.1\n---\nusers:\n  <<: {alice: {password: wonderland}}\n', 4, 'an entry of this kind'],
+      ['users:\n  ? [alice]\n  : {password: wonderland}\n', 2, 'an entry of this kind'],
+    ] as const) {
+      const { run, text, file } = make(t, users);
+      for (const args of ['disable alice', 'disable bob', 'del alice', 'add carol'])
+        t.match(await run(args, { typed: ['s3cret'] }), {
+          status: 2,
+          out: '',
+          err: `lockstep: ${file}:${line}: ${what} cannot be changed here; allowed: entries written out \`name: {...}\``,
+        });
+      t.equal(text(), users);
+    }
+    t.match(
+      (await make(t, 'users:\n  alice: wonderland\n').run('disable alice')).err,
+      /users\.alice: is not a mapping/,
+    );
+  },
+);
+
 t.test('a running daemon is asked to read the file again; its refusal is no success', async (t) => {
   const { file } = make(t);
   let reloads = 0;

@@ -1,5 +1,6 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -16,6 +17,14 @@ const scratch = (t: Test): string => {
   const dir = mkdtempSync(join(tmpdir(), 'control-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
   return join(dir, 'control.sock');
+};
+
+/** As a daemon that was killed leaves it: nobody answers. */
+const deadSocket = async (path: string): Promise<void> => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(`${path}.1`, resolve));
+  renameSync(`${path}.1`, path); // close() removes what has the first name
+  await new Promise((resolve) => server.close(resolve));
 };
 
 t.test('answers the calls, to owner and group only', async (t) => {
@@ -57,7 +66,12 @@ t.test('a second daemon is refused, the socket of a dead one replaced, close rem
   await t.rejects(ControlServer.open(path, handlers()), { message: /another lockstepd is running/ });
   await server.close();
   t.throws(() => statSync(path), { code: 'ENOENT' });
-  writeFileSync(path, '');
+  await deadSocket(path);
   const next = await ControlServer.open(path, handlers());
   await next.close();
+  writeFileSync(path, 'precious');
+  await t.rejects(ControlServer.open(path, handlers()), {
+    message: `control.socket: ${path} is there and is no socket: name another path, or remove it`,
+  });
+  t.equal(readFileSync(path, 'utf8'), 'precious');
 });

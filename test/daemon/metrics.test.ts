@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -110,6 +110,11 @@ t.test('loopback works too; an address in use is a sentence', async (t) => {
   const { server, socketPath } = await open(t, ready);
   await server.close();
   t.throws(() => statSync(socketPath), { code: 'ENOENT' }, 'close removes the socket');
+  writeFileSync(socketPath, 'precious');
+  await t.rejects(MetricsServer.open(socketPath, metrics, ready), {
+    message: `metrics.listen: ${socketPath} is there and is no socket: name another path, or remove it`,
+  });
+  t.equal(readFileSync(socketPath, 'utf8'), 'precious');
   await t.rejects(MetricsServer.open('/no/such/directory/m.sock', metrics, ready), {
     message: /^metrics\.listen: \/no\/such\/directory\/m\.sock cannot be opened \(E/,
   });
