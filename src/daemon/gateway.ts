@@ -448,6 +448,7 @@ export class Gateway {
   #onIke(event: IkeEvent, sas: Driven<IkeEvent>): void {
     if (event.type === 'log') return this.#onIkeLog(event);
     this.#o.log.debug('ike.event', eventFields(event));
+    if (event.type === 'connected') this.#timeline.charonConnected();
     if (this.#planeOpen) sas.input(event);
   }
 

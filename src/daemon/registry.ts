@@ -25,6 +25,8 @@ export interface Session {
   /** One frame that came before ICCN (design: "an early LCP frame is held"). */
   early?: Uint8Array;
   mtu: number;
+  /** The path is probed, since LCP came up. */
+  probed?: true;
   user?: string;
   address?: string;
   /** Counts `authenticate`s: a verdict of an older one is void. */

@@ -135,6 +135,7 @@ export class Sessions {
       case 'lcp-up':
         this.#reach(session, 'auth');
         session.mtu = Math.min(mtuOf(session.tunnel), out.mru);
+        delete session.probed;
         return dataplane.updateSession(tunnelId, sessionId, { mtu: session.mtu, acfc: out.acfc });
       case 'path-mtu':
         return this.#pathMtu(session, out.mtu);
@@ -231,7 +232,7 @@ export class Sessions {
     session.stage = 'up';
     // A session that comes up again, after LCP or IPCP was negotiated anew, has no more time than it had.
     if (session.upAt === undefined) this.#startTimers(session, now);
-    session.link?.input({ type: 'probe-mtu', sizes: this.#o.probeSizes(session.tunnel, session.mtu) });
+    this.#watchPath(session);
     log.info('session.up', {
       ...idFields(session),
       user,
@@ -241,6 +242,13 @@ export class Sessions {
       hostName: session.tunnel.peer.hostName,
       ...peerFields(session.tunnel.path),
     });
+  }
+
+  /** Once for each LCP: begun anew after IPCP alone, it would take a size that the path lowered for the most there is. */
+  #watchPath(session: Session): void {
+    if (session.probed) return;
+    session.probed = true;
+    session.link?.input({ type: 'probe-mtu', sizes: this.#o.probeSizes(session.tunnel, session.mtu) });
   }
 
   /** RFC 3193 §3.2: what the path carries reaches IP (ICMP, MSS), by the packet thread. */

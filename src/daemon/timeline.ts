@@ -98,7 +98,7 @@ export class Timeline {
   /** A line of charon's log: the beginning of an attempt is only there. */
   ikeLog({ message, ikeUniqueId }: IkeLogEvent): void {
     const begun = /^([0-9a-f.:]+) is initiating an? (?:(\w+ Mode) )?IKE_SA$/.exec(message);
-    if (begun === null || ikeUniqueId === undefined || this.#byIke.has(ikeUniqueId)) return;
+    if (begun === null || ikeUniqueId === undefined || this.#byId(ikeUniqueId, begun[1]!) !== undefined) return;
     this.#ofIke(
       ikeUniqueId,
       begun[1]!,
@@ -106,11 +106,15 @@ export class Timeline {
     );
   }
 
+  /** There may be a new charon, which counts its SAs from 1 again. */
+  charonConnected(): void {
+    this.#byIke.clear();
+  }
+
   /** It ended in IKE, by charon's log. */
   ikeFailed({ cause, peer, ikeUniqueId, offered, configured, message }: IkeFailure): void {
     if (peer === undefined) return;
-    const known = ikeUniqueId === undefined ? undefined : this.#byIke.get(ikeUniqueId);
-    const attempt = known ?? this.#ofIke(ikeUniqueId, peer, 'the client asks');
+    const attempt = this.#byId(ikeUniqueId, peer) ?? this.#ofIke(ikeUniqueId, peer, 'the client asks');
     if (offered !== undefined) this.#step(attempt, `it offered ${offered}`);
     if (configured !== undefined) this.#step(attempt, `the gateway takes ${configured}`);
     this.#step(attempt, message);
@@ -136,7 +140,9 @@ export class Timeline {
     if (event === 'ike.child-down') this.#markDown(attempt, fields.mark as number);
   }
 
+  /** @throws Error when `limit` is less than 1 */
   view({ peer, after = 0, limit = 50 }: TraceQuery): TraceView {
+    if (limit < 1) throw new Error('limit: expected 1 or more');
     this.#forgetOld();
     const found = this.#all().filter(
       (a) =>
@@ -158,16 +164,18 @@ export class Timeline {
   #child(event: string, fields: Fields): void {
     const mark = fields.mark as number;
     const ike = String(fields.ike);
-    const begun = this.#byIke.get(ike);
+    const begun = this.#byId(ike, text(fields.remote));
     const known = this.#byMark.get(mark);
     if (event === 'ike.child-changed' && known !== undefined) {
       // A client that renews its IKE SA: that was no attempt to connect.
       if (begun !== undefined && begun !== known && begun.stage === 'ike') this.#forget(begun);
+      if (known.ike !== undefined && known.ike !== ike && this.#byIke.get(known.ike) === known)
+        this.#byIke.delete(known.ike);
       this.#byIke.set(ike, known);
       known.ike = ike;
       return this.#step(known, 'the client renewed its SA');
     }
-    const attempt = begun !== undefined && begun.mark === null ? begun : this.#open(text(fields.remote));
+    const attempt = begun?.state === 'trying' && begun.mark === null ? begun : this.#open(text(fields.remote));
     attempt.ike ??= ike;
     this.#byIke.set(ike, attempt);
     this.#byMark.set(mark, attempt);
@@ -175,6 +183,12 @@ export class Timeline {
     this.#learn(attempt, fields);
     this.#reach(attempt, 'esp');
     this.#step(attempt, `IKE is done, the ESP SA is up: ${text(fields.cipher) || 'cipher not told'}`);
+  }
+
+  /** An id alone may be of an earlier charon, and another client's. */
+  #byId(ike: string | undefined, peer: string): Attempt | undefined {
+    const attempt = ike === undefined ? undefined : this.#byIke.get(ike);
+    return attempt?.peer === peer ? attempt : undefined;
   }
 
   /** Whom an event is about. A second session under one mark is an attempt of its own. */

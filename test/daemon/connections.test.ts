@@ -822,3 +822,19 @@ t.test('RFC 3193 §3.2: the path gets narrower: the session, the inside and new 
   await rig.settle();
   t.equal(client.events.at(-1), 'ip 1258');
 });
+
+t.test('IPCP negotiated anew over a path that was narrow: it may carry more again', async (t) => {
+  const rig = new Rig({ link: { mtuProbeIntervalMs: 60_000 } });
+  const client = await rig.connect({ mark: 1 });
+  const [session] = [...rig.connections.registry.sessions()];
+  await rig.run(10_000);
+  client.carries = 1300 + 8 + 4;
+  await rig.run(80_000);
+  t.equal(session?.mtu, 1258);
+  client.sendFrame(Uint8Array.of(0x80, 0x21, 1, 99, 0, 10, 3, 6, 0, 0, 0, 0));
+  await rig.run(10_000);
+  t.equal(rig.events('session.up').length, 2);
+  client.carries = 1500;
+  await rig.run(700_000);
+  t.equal(session?.mtu, 1400);
+});

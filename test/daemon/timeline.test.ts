@@ -142,11 +142,46 @@ t.test('a renewal of the IKE SA is no attempt', async (t) => {
   const client = await rig.connect({ mark: 1 });
   rig.timeline.ikeLog(begins('77', '198.51.100.2'));
   t.equal(rig.timeline.size, 2);
-  rig.timeline.event('ike.child-changed', { mark: 1, ike: '77' });
+  rig.timeline.event('ike.child-changed', { mark: 1, ike: '77', remote: '198.51.100.2' });
   t.match(rig.timeline.view({}).attempts, [{ id: 1, state: 'up', stage: 'up' }]);
   client.closeTunnel();
   await rig.run(1_000);
   t.match(rig.timeline.view({}).attempts, [{ state: 'ended' }]);
+});
+
+t.test('an IKE SA that was renewed is known by its new id alone', (t) => {
+  const timeline = new Timeline();
+  const remote = '192.0.2.1';
+  timeline.event('ike.child-up', { mark: 1, ike: '1', remote });
+  timeline.event('ike.child-changed', { mark: 1, ike: '2', remote });
+  timeline.ikeLog(begins('1', remote));
+  t.equal(timeline.view({}).attempts.length, 2, 'the old id is free');
+  timeline.ikeLog(begins('2', remote));
+  t.equal(timeline.view({}).attempts.length, 2, 'the new one is not');
+  t.end();
+});
+
+t.test('a new charon uses the ids of the old one again: an attempt stays its own', (t) => {
+  const timeline = new Timeline();
+  const [one, two] = ['192.0.2.1', '192.0.2.2'];
+  const failed = { cause: 'wrong-psk', ikeUniqueId: '1', message: 'no', advice: '' } as const;
+  timeline.ikeLog(begins('1', one));
+  timeline.ikeFailed({ ...failed, peer: two });
+  t.match(timeline.view({ peer: one }).attempts, [{ state: 'trying', mark: null }], 'another peer');
+  timeline.event('ike.child-up', { mark: 1, ike: '1', remote: two });
+  t.match(
+    timeline.view({ peer: two }).attempts,
+    [
+      { state: 'ended', mark: null },
+      { state: 'trying', mark: 1 },
+    ],
+    'what has ended does not go on',
+  );
+  timeline.ikeLog(begins('5', one));
+  timeline.charonConnected();
+  timeline.ikeLog(begins('5', one));
+  t.equal(timeline.view({ peer: one }).attempts.length, 3);
+  t.end();
 });
 
 t.test('questions: by whom, since when, how many', async (t) => {
@@ -160,6 +195,7 @@ t.test('questions: by whom, since when, how many', async (t) => {
   t.strictSame(peers({ peer: '3' }), ['192.0.2.3']);
   t.strictSame(peers({ after: seq }), ['192.0.2.2', '192.0.2.3']);
   t.strictSame(peers({ limit: 1 }), ['192.0.2.3']);
+  t.throws(() => peers({ limit: 0 }), { message: 'limit: expected 1 or more' });
   t.strictSame(peers({ peer: 'nobody' }), []);
 });
 

@@ -247,7 +247,10 @@ export class Lcp extends ControlProtocol<typeof LCP> {
     }
     this.#unanswered += 1;
     this.#echoAt = after(now, this.#config.echoIntervalMs);
-    this.send({ code: 'Echo-Request', id: this.nextId(), magic: this.#magic(), data: new Uint8Array(0) });
+    const id = this.nextId();
+    // Identifiers come round: a probe that was never answered had this one.
+    this.#probes.delete(id);
+    this.send({ code: 'Echo-Request', id, magic: this.#magic(), data: new Uint8Array(0) });
   }
 
   #probe(size: number): void {

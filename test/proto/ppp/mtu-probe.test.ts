@@ -12,8 +12,8 @@ class Path {
   readonly said: string[] = [];
   #seen = 0;
 
-  constructor(mtuProbeIntervalMs = 60_000) {
-    this.s = new Script(lnsConfig({ mtuProbeIntervalMs, echoIntervalMs: 0 }));
+  constructor(mtuProbeIntervalMs = 60_000, echoIntervalMs = 0) {
+    this.s = new Script(lnsConfig({ mtuProbeIntervalMs, echoIntervalMs }));
     this.s.toUp();
   }
 
@@ -34,9 +34,9 @@ class Path {
   #answer(): void {
     for (; this.#seen < this.s.outputs.length; this.#seen++) {
       const out = this.s.outputs[this.#seen]!;
-      if (out.type !== 'frame' || out.whole !== true) continue;
+      if (out.type !== 'frame' || out.data[2] !== 9) continue;
       const size = out.data.length - 2;
-      this.probed.push(size);
+      if (out.whole === true) this.probed.push(size);
       const reply = Uint8Array.of(0xc0, 0x21, 10, out.data[3]!, 0, 8, 0, 0, 0, 0);
       if (size <= this.carries) this.said.push(...this.s.hear(reply));
     }
@@ -147,4 +147,12 @@ t.test('probes and keepalive share the timer', async (t) => {
       'LCP Echo-Request 6 magic',
     ),
   );
+});
+
+t.test('identifiers come round: a keepalive that is answered is no answer to an older probe', async (t) => {
+  // 256 packets are about the ten minutes between two searches for more.
+  const path = new Path(60_000, 2_500).watch(SIZES);
+  path.carries = 1250;
+  path.run(2 * 3_600_000);
+  t.same(path.said, ['path-mtu 1194']);
 });
