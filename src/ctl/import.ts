@@ -16,6 +16,7 @@ import { dirname, join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { loadConfig } from '../daemon/config.js';
 import { ConfigError, whyUnreadable } from '../daemon/errors.js';
+import { passOn, passOnReadOnly } from '../daemon/ownership.js';
 import { UserStore } from '../daemon/users.js';
 import {
   type ImportedPsk,
@@ -42,6 +43,7 @@ interface Options {
 
 const SECRETS = '/etc/ppp/chap-secrets';
 const KEYS = '/etc/ipsec.secrets';
+const CONFIG = 'lockstep.yaml';
 
 export const addImport: AddCommand = (program, context) => {
   const group = program.command('import').description('take over users, keys and settings of an xl2tpd gateway');
@@ -114,7 +116,7 @@ const carry = ({ print, config }: Context, gathered: Gathered, o: Options): void
   const there = Object.keys(files).filter((name) => existsSync(join(out, name)));
   if (there.length > 0 && o.force !== true)
     throw new UsageError(`${there.map((name) => join(out, name)).join(', ')}: is there already; --force overwrites`);
-  install(out, files);
+  install(out, files, config());
   const written = Object.keys(files).map((name) => join(out, name));
   const { users = [], notes } = gathered;
   if (o.json === true) return print(JSON.stringify({ written, users: users.map((u) => u.name), notes }));
@@ -149,7 +151,12 @@ const texts = ({ settings, users = [], psks = [], notes }: Gathered): Record<str
     );
   }
   if (settings === undefined) return files;
-  const nested: Record<string, unknown> = { ike: { psk_file: 'psk' }, users_file: 'users.yaml' };
+  if (psks.length === 0)
+    throw new UsageError(`no pre-shared key was found in ${KEYS}: nobody could connect, and nothing was written`);
+  const nested: Record<string, unknown> = {
+    ike: { psk_file: psk === undefined ? 'none' : 'psk' },
+    users_file: 'users.yaml',
+  };
   const all: ImportedSettings = { ...settings };
   if (ranges.length > 0) all['ike.psk_ranges'] = ranges.map((r, i) => ({ peers: r.peers, psk_file: `psk.${i + 1}` }));
   for (const [key, value] of Object.entries(all)) {
@@ -159,19 +166,21 @@ const texts = ({ settings, users = [], psks = [], notes }: Gathered): Record<str
   }
   return {
     ...files,
-    'lockstep.yaml': `# Taken over by \`lockstep import xl2tpd\`.\n${stringify(nested, { lineWidth: 0 })}`,
+    [CONFIG]: `# Taken over by \`lockstep import xl2tpd\`.\n${stringify(nested, { lineWidth: 0 })}`,
   };
 };
 
 /** All of it is tried beside its place before any of it takes its place. */
-const install = (out: string, files: Readonly<Record<string, string>>): void => {
+const install = (out: string, files: Readonly<Record<string, string>>, config: string): void => {
   let draft: string | undefined;
   try {
     mkdirSync(out, { recursive: true, mode: 0o700 });
     draft = mkdtempSync(join(out, '.import-'));
     chmodSync(draft, 0o700);
     for (const [name, text] of Object.entries(files)) writeFileSync(join(draft, name), text, { mode: 0o600 });
-    verify(draft, files);
+    const stateDir = verify(draft, files) ?? stateDirOf(config);
+    for (const name of Object.keys(files))
+      (name === CONFIG ? passOnReadOnly : passOn)(join(draft, name), join(out, name), stateDir);
     for (const name of Object.keys(files)) renameSync(join(draft, name), join(out, name));
   } catch (error) {
     if (error instanceof ConfigError) throw error;
@@ -186,8 +195,19 @@ const install = (out: string, files: Readonly<Record<string, string>>): void => 
   }
 };
 
-const verify = (dir: string, files: Readonly<Record<string, string>>): void => {
+/** The state directory of the configuration, when there is one among the files. @throws ConfigError */
+const verify = (dir: string, files: Readonly<Record<string, string>>): string | undefined => {
   const users = files['users.yaml'] === undefined ? undefined : UserStore.parse('users.yaml', files['users.yaml']);
-  if (files['lockstep.yaml'] === undefined || files.psk === undefined) return;
-  users?.check(loadConfig(join(dir, 'lockstep.yaml'), {}));
+  if (files[CONFIG] === undefined) return undefined;
+  const config = loadConfig(join(dir, CONFIG), {});
+  users?.check(config);
+  return config.stateDir;
+};
+
+const stateDirOf = (config: string): string | undefined => {
+  try {
+    return loadConfig(config).stateDir;
+  } catch {
+    return undefined; // users or a key alone, before there is a configuration that loads
+  }
 };

@@ -108,7 +108,7 @@ const open = ({ config }: Context, o: Options, create = false) => {
   const settings = loadConfig(config());
   const check = (users: UserStore) =>
     users.check(settings, settings.listen.addresses === 'auto' ? [] : settings.listen.addresses);
-  return { file: UsersFile.open(settings.usersFile, { create }), check };
+  return { file: UsersFile.open(settings.usersFile, { create, stateDir: settings.stateDir }), check };
 };
 
 const has = (file: UsersFile, name: string): boolean => [...file.store].some((u) => u.name === name);

@@ -59,7 +59,7 @@ looked for first, then the name alone. The file must have mode 0600. After a cha
 
 ## What SIGHUP takes over
 
-The users; keys, certificates, revocation lists, proposals and lifetimes: all of \`ike.\` but \`ike.aggressive\`, \`ike.charon\`,
+The users, \`users_file\` and \`identity\`; keys, certificates, revocation lists, proposals and lifetimes: all of \`ike.\` but \`ike.aggressive\`, \`ike.charon\`,
 \`ike.allow_foreign\` and \`ike.vici\`. Clients that are connected stay, under what they connected with; new ones need the new.
 The log says which keys were taken over (\`config.reloaded\`) and which wait for a restart (\`config.needs-restart\`). With a mistake
 in either file nothing changes, and one sentence in the log says what is wrong.

@@ -4,6 +4,7 @@
  */
 import type { NetworkInterfaceInfo } from 'node:os';
 import ipaddr from 'ipaddr.js';
+import { CHARON_PROGRAMS } from '../io/charon-process.js';
 import { foreignDropPolicies } from '../io/firewall.js';
 import { markUsers } from '../io/fwmarks.js';
 import type { Run } from '../io/run.js';
@@ -91,16 +92,15 @@ const tun: Check = ({ stat }) =>
     ? ok('TUN', '/dev/net/tun is there')
     : fail('TUN', '/dev/net/tun is not there', 'modprobe tun; in a container, give it the device');
 
-const CHARON = ['/usr/sbin/charon-systemd', '/usr/lib/ipsec/charon', '/usr/libexec/ipsec/charon'];
 const PLUGINS = ['/usr/lib/ipsec/plugins', '/usr/libexec/ipsec/plugins'];
 /** Those without which no client comes in. */
 const NEEDED = ['nonce', 'kdf', 'openssl', 'kernel-netlink', 'socket-default', 'vici'];
 
 const charon: Check = ({ stat, config }) => {
   if (typeof config !== 'string' && config.ike === null) return ok('charon', 'not needed without `ike`');
-  const program = CHARON.find((path) => stat(path) !== undefined);
+  const program = CHARON_PROGRAMS.find((path) => stat(path) !== undefined);
   if (program === undefined)
-    return fail('charon', `no IKE daemon in ${CHARON.join(', ')}`, 'apt-get install charon-systemd');
+    return fail('charon', `no IKE daemon in ${CHARON_PROGRAMS.join(', ')}`, 'apt-get install charon-systemd');
   const dir = PLUGINS.find((path) => stat(path) !== undefined);
   const missing =
     dir === undefined ? [] : NEEDED.filter((name) => stat(`${dir}/libstrongswan-${name}.so`) === undefined);

@@ -1,20 +1,9 @@
 /**
  * Changes to users.yaml that keep its comments and its order. A change is written whole or not at all, mode 0600, with the
- * owner the file had, and only when what comes out is a file lockstepd would take.
+ * owner the file had (a new one: the daemon's), and only when what comes out is a file lockstepd would take.
  */
 import { randomBytes } from 'node:crypto';
-import {
-  chownSync,
-  closeSync,
-  fsyncSync,
-  openSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import {
   type Document,
   isAlias,
@@ -28,6 +17,7 @@ import {
   type YAMLMap,
 } from 'yaml';
 import { ConfigError, whyUnreadable } from './errors.js';
+import { passOn } from './ownership.js';
 import { readSecretFile } from './secret-file.js';
 import { MAX_USERS_FILE, UserStore } from './users.js';
 
@@ -45,21 +35,23 @@ export class UsersFile {
   readonly path: string;
   readonly #before: string;
   readonly #doc: Document;
+  readonly #stateDir: string | undefined;
 
-  private constructor(path: string, before: string, doc: Document) {
+  private constructor(path: string, before: string, doc: Document, stateDir: string | undefined) {
     this.path = path;
     this.#before = before;
     this.#doc = doc;
+    this.#stateDir = stateDir;
   }
 
   /** @throws ConfigError when there is none (unless it may be made), it has a mistake already, or holds what cannot be edited */
-  static open(path: string, { create = false } = {}): UsersFile {
+  static open(path: string, { create = false, stateDir }: { create?: boolean; stateDir?: string } = {}): UsersFile {
     const text = create && !exists(path) ? '' : read(path);
     const names = new Set([...UserStore.parse(path, text)].map((u) => u.name));
     const lines = new LineCounter();
     const doc = parseDocument(text, { lineCounter: lines, uniqueKeys: false });
     refuseUneditable(path, doc, lines, names);
-    return new UsersFile(path, text, doc);
+    return new UsersFile(path, text, doc, stateDir);
   }
 
   /** The users as they would be loaded now. */
@@ -95,7 +87,7 @@ export class UsersFile {
     if (there && read(this.path) !== this.#before)
       throw new ConfigError({ file: this.path }, undefined, 'somebody else changed the file meanwhile', 'another try');
     try {
-      replace(there ? realpathSync(this.path) : this.path, text);
+      replace(there ? realpathSync(this.path) : this.path, text, this.#stateDir);
     } catch (error) {
       const why = `the file cannot be written (${whyUnreadable(error)})`;
       throw new ConfigError({ file: this.path }, undefined, why, 'a directory you may write');
@@ -157,7 +149,7 @@ const read = (path: string): string => {
 };
 
 /** The draft is complete on the disk before it takes the file's place. */
-const replace = (path: string, text: string): void => {
+const replace = (path: string, text: string, stateDir?: string): void => {
   const draft = `${path}.${randomBytes(4).toString('hex')}.new`;
   try {
     const fd = openSync(draft, 'wx', 0o600);
@@ -167,8 +159,7 @@ const replace = (path: string, text: string): void => {
     } finally {
       closeSync(fd);
     }
-    const owner = statSync(path, { throwIfNoEntry: false }) ?? statSync(dirname(path));
-    chownSync(draft, owner.uid, owner.gid);
+    passOn(draft, path, stateDir);
     renameSync(draft, path);
   } catch (error) {
     rmSync(draft, { force: true });

@@ -11,8 +11,8 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-/** charon-systemd needs no pid file of its own, and runs without systemd. */
-const PROGRAMS = ['/usr/sbin/charon-systemd', '/usr/lib/ipsec/charon', '/usr/libexec/ipsec/charon'];
+/** Best first: charon-systemd needs no pid file of its own, and runs without systemd. */
+export const CHARON_PROGRAMS = ['/usr/sbin/charon-systemd', '/usr/lib/ipsec/charon', '/usr/libexec/ipsec/charon'];
 const TEMPLATE = fileURLToPath(new URL('../../../ipsec/strongswan.conf', import.meta.url));
 const READY_MS = 30_000;
 /** charon sends a Delete for each SA and waits for none of the answers. */
@@ -83,7 +83,7 @@ export class CharonProcess {
     this.#stopping = false;
     await this.#endOrphans();
     await refuseTakenPorts(this.#options.ports);
-    const program = await firstExecutable(this.#options.programs ?? PROGRAMS);
+    const program = await firstExecutable(this.#options.programs ?? CHARON_PROGRAMS);
     await writeCharonConf(this.#conf, this.socket, this.#options);
     await rm(this.socket, { force: true }); // a killed charon leaves it
     this.#launch(program);

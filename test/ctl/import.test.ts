@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -33,7 +33,8 @@ t.test("the files of hwdsl2's script: a configuration that loads, with the same 
   t.equal(users.size, 2);
   t.equal(users.find('vpnuser')?.password?.reveal(), 'fixture-Pass#1');
   t.equal(users.find('second user')?.password?.reveal(), 'with "quotes" in');
-  for (const file of readdirSync(out)) t.equal(statSync(join(out, file)).mode & 0o777, 0o600, file);
+  for (const file of readdirSync(out))
+    t.equal(statSync(join(out, file)).mode & 0o777, file === 'lockstep.yaml' ? 0o640 : 0o600, file);
   t.match(ran.out, /^written: .*psk, .*users\.yaml, .*lockstep\.yaml\nusers: 2\nnot carried over/);
   t.match(ran.out, /options\.xl2tpd:8: proxyarp: /);
   t.match(ran.out, /ipsec\.conf:13: ike: MODP-1024/);
@@ -112,6 +113,39 @@ t.test('nothing is overwritten without --force; nothing is written that lockstep
   t.match(ran, { status: 2, out: '', err: /pool\.ipv4.*somewhere is not allowed/ });
   t.strictSame(readdirSync(fresh), []);
 });
+
+t.test('no key for everybody: keys of networks alone; no key at all: refused', async (t) => {
+  const dir = scratch(t);
+  const root = join(dir, 'root');
+  mkdirSync(join(root, 'etc'), { recursive: true });
+  const conf = join(root, 'xl2tpd.conf');
+  writeFileSync(conf, '[lns default]\nip range = 10.9.0.10-10.9.0.20\n');
+  const run = (out: string) => runCtl(['import', 'xl2tpd', conf, '--root', root, '--out', join(dir, out)]);
+  t.match(await run('none'), {
+    status: 2,
+    out: '',
+    err: /^lockstep: no pre-shared key was found in \/etc\/ipsec\.secrets/,
+  });
+  t.strictSame(readdirSync(dir), ['root']);
+  writeFileSync(join(root, 'etc/ipsec.secrets'), '1.2.3.4 5.6.7.8 : PSK "x y"\n');
+  t.match(await run('one'), { status: 0 });
+  t.match(loadConfig(join(dir, 'one/lockstep.yaml'), {}).ike, { psk: null, pskRanges: [{ peers: ['5.6.7.8/32'] }] });
+});
+
+t.test(
+  'what root replaces keeps its owner, and the configuration its mode',
+  { skip: process.geteuid?.() !== 0 },
+  async (t) => {
+    const out = scratch(t);
+    t.match(await gateway('hwdsl2', '--out', out), { status: 0 });
+    for (const name of readdirSync(out)) chownSync(join(out, name), 12_345, 12_346);
+    chmodSync(join(out, 'lockstep.yaml'), 0o644);
+    t.match(await gateway('hwdsl2', '--out', out, '--force'), { status: 0 });
+    for (const name of readdirSync(out)) t.match(statSync(join(out, name)), { uid: 12_345, gid: 12_346 }, name);
+    t.equal(statSync(join(out, 'lockstep.yaml')).mode & 0o777, 0o644);
+    t.equal(statSync(join(out, 'psk')).mode & 0o777, 0o600);
+  },
+);
 
 t.test('bad input', async (t) => {
   const none = join(scratch(t), 'none');

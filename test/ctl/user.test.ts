@@ -1,4 +1,15 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type RunOptions, runCtl, scratch, withDaemon } from '../lib/ctl-rig.js';
@@ -112,6 +123,22 @@ t.test('a first user, with no file; a file that is a link stays one', async (t) 
   });
   t.match(readFileSync(real, 'utf8'), /bob/);
 });
+
+t.test(
+  'a first file that root writes belongs to who runs the daemon',
+  { skip: process.geteuid?.() !== 0 },
+  async (t) => {
+    const { dir, run, file } = make(t, null);
+    mkdirSync(join(dir, 'state'));
+    chownSync(join(dir, 'state'), 12_345, 12_346);
+    appendFileSync(join(dir, 'lockstep.yaml'), 'state_dir: state\n');
+    t.match(await run('add alice', { typed: ['s3cret'] }), { status: 0 });
+    t.match(statSync(file), { uid: 12_345, gid: 12_346 });
+    chownSync(file, 12_347, 12_348);
+    t.match(await run('disable alice'), { status: 0 });
+    t.match(statSync(file), { uid: 12_347, gid: 12_348 }, 'one that is there keeps its owner');
+  },
+);
 
 t.test('bad input: one sentence, 2, and the file is as before', async (t) => {
   const { run, text, file } = make(t);
