@@ -133,6 +133,7 @@ void fuzz_coalesce(const uint8_t* input, size_t size) {
   w.forwarder.flush_inside(w.now);
   size_t octets = 0;
   for (size_t i = 0; i < w.tun.size(); i++) {
+    model::check_whole(w.vnets[i], w.tun[i]);
     for (const Bytes& p : model::segments(w.vnets[i], w.tun[i], w.vnets[i].gso_size)) {
       octets += p.size();
       out.push_back(p);

@@ -11,6 +11,8 @@ export const MTU_RANGE = [68, 65_491] as const;
 /** Bits per second. */
 export const MAX_LIMIT = 1_000_000_000_000;
 const MAX_DATAGRAM = 65_507;
+/** A frame begins with its protocol; the longest header before that is L2TP's with Length, Ns and Nr, and ff03. */
+const MAX_FRAME = MAX_DATAGRAM - 14;
 
 function bad(where: string, what: string, value: unknown, allowed: string): never {
   throw failure('EINVAL', where, `${what} is ${JSON.stringify(value) ?? String(value)}, allowed: ${allowed}`);
@@ -98,12 +100,12 @@ export function checkDatagrams(packets: readonly ControlPacket[]): ControlPacket
   return packets.map(({ path, data }) => ({ path: checkPath('sendControl', path), data: octets('sendControl', data) }));
 }
 
-export const checkFrame = (frame: Uint8Array): Uint8Array => octets('sendFrame', frame, 2);
+export const checkFrame = (frame: Uint8Array): Uint8Array => octets('sendFrame', frame, 2, MAX_FRAME);
 
-function octets(where: string, data: Uint8Array, min = 1): Uint8Array {
+function octets(where: string, data: Uint8Array, min = 1, max = MAX_DATAGRAM): Uint8Array {
   if (!(data instanceof Uint8Array)) bad(where, 'data', typeof data, 'a Uint8Array');
-  if (data.length < min || data.length > MAX_DATAGRAM) {
-    bad(where, 'data.length', data.length, `${min} to ${MAX_DATAGRAM}`);
+  if (data.length < min || data.length > max) {
+    bad(where, 'data.length', data.length, `${min} to ${max}`);
   }
   return data;
 }

@@ -331,9 +331,9 @@ export class MemoryDataplane implements Dataplane {
 
   /** `octets` of an IP packet in transit, 0 for what JS sends. */
   #toPeer(s: Session, protocol: number, information: Uint8Array, octets = 0, whole = false): void {
+    const ns = s.sequence.on ? s.sequence.next() : undefined;
     const usable = this.#usable(s.path);
     if (usable === 'refused') return;
-    const ns = s.sequence.on ? s.sequence.next() : undefined;
     const header = { ...s.spec, lengthBit: s.lengthBit, acfc: s.acfc, ns };
     const data = packet.dataMessage(header, protocol, information);
     if (usable === 'no' || !this.#transmit(s.path, data, whole)) {

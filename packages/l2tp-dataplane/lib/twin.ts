@@ -62,7 +62,8 @@ export class Sequence {
 
   take(ns: number): boolean {
     const ahead = this.#expected === undefined || ((ns - this.#expected) & 0xffff) < 0x8000;
-    this.#behind = ahead ? 0 : this.#behind > 0 && ns === this.#behindNext ? this.#behind + 1 : 1;
+    const far = !ahead && ((this.#expected! - ns) & 0xffff) > 1024;
+    this.#behind = !far ? 0 : this.#behind > 0 && ns === this.#behindNext ? this.#behind + 1 : 1;
     this.#behindNext = (ns + 1) & 0xffff;
     if (!ahead && this.#behind < 5) return false;
     this.#expected = (ns + 1) & 0xffff;

@@ -193,7 +193,11 @@ void PacketThread::send_frame(Ids ids, std::vector<uint8_t> frame, bool dont_fra
     forwarder_.frame_to_peer(*s, frame.data(), frame.size());
     frame_is_control_ = false;
     const bool probe = dont_fragment && !control_.empty();
-    if (probe) set_dont_fragment(control_.socket(), s->path.local.family, true);
+    // Without DF it would arrive in fragments and prove nothing.
+    if (probe && set_dont_fragment(control_.socket(), s->path.local.family, true) != 0) {
+      control_.clear();
+      return s->drop(SessionDrop::send);
+    }
     finish(control_);
     if (probe) set_dont_fragment(control_.socket(), s->path.local.family, false);
   });

@@ -42,8 +42,8 @@ class Rate {
   bool take(size_t octets, uint64_t now) {
     if (rate_ == 0) return true;
     if (now > last_) {
-      // Thousandths of bits. After a minute even a bucket of kLeast may still be filling at a few bits per second.
-      left_ = std::min(full_, left_ + std::min<uint64_t>(now - last_, 60'000) * rate_);
+      // Thousandths of bits. Whatever was left, it is full after full_ / rate_ + 1 milliseconds.
+      left_ = std::min(full_, left_ + std::min(now - last_, full_ / rate_ + 1) * rate_);
       last_ = now;
     }
     const uint64_t need = uint64_t{octets} * 8000;

@@ -12,10 +12,11 @@ class Sequence {
   uint16_t next() { return next_++; }
 
   // Whether a message of the peer is taken. Half of the numbers are ahead of the one expected, half are behind (§5.8); the
-  // first of all may have any. Five behind in a row are a peer that has begun anew.
+  // first of all may have any. Five far behind in a row are a peer that has begun anew; near ones are repeats.
   bool take(uint16_t ns) {
     const bool ahead = !seen_ || static_cast<uint16_t>(ns - expected_) < 0x8000;
-    behind_ = ahead ? 0 : behind_ > 0 && ns == behind_next_ ? behind_ + 1 : 1;
+    const bool far = !ahead && static_cast<uint16_t>(expected_ - ns) > kNear;
+    behind_ = !far ? 0 : behind_ > 0 && ns == behind_next_ ? behind_ + 1 : 1;
     behind_next_ = static_cast<uint16_t>(ns + 1);
     if (!ahead && behind_ < kBegunAnew) return false;
     seen_ = true;
@@ -26,6 +27,7 @@ class Sequence {
 
  private:
   static constexpr int kBegunAnew = 5;
+  static constexpr uint16_t kNear = 1024;
   bool seen_ = false;
   uint16_t next_ = 0;
   uint16_t expected_ = 0;

@@ -283,7 +283,8 @@ int Sender::send(int wait_ms) {
     }
     Message& m = messages_[at++];
     if (m.slot.packets > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
-      m.slot.session->segments = false;
+      // EMSGSIZE is about this path and size, the others about the device.
+      if (error != EMSGSIZE) m.slot.session->segments = false;
       send_apart(m);
     } else {
       m.slot = {m.slot.session, 0, 0, m.slot.packets};

@@ -503,10 +503,14 @@ function wayBack(test: Define): void {
     b.rig.datagram(A, LOCAL, hex('0802 0001 0002 0000 00'));
     await b.handled();
     t.match(b.dataplane.globalCounters(), { short: 1n });
+    for (let round = 0; round < 2; round++) for (let ns = 12; ns < 22; ns++) b.rig.datagram(A, LOCAL, numbered(ns));
+    await b.handled();
+    t.equal(b.frames().length, 15, 'a train that comes twice is taken once');
+    t.strictSame(b.drops(), { sequence: 12n });
     b.dataplane.updateSession(1, 2, { sequencing: false });
     await b.dataplane.flush();
     for (const ns of [3, 2]) b.rig.datagram(A, LOCAL, numbered(ns));
-    await b.until('both', () => b.frames().length === 7);
+    await b.until('both', () => b.frames().length === 17);
   });
 
   test('a closed session gets nothing', async (t, b) => {
@@ -753,6 +757,27 @@ function sending(test: Define): void {
     t.equal(b.sent[300]?.to, A6);
   });
 
+  test('the largest frame fits behind the longest header', async (t, b) => {
+    b.session({ sequencing: true });
+    const frame = new Uint8Array(65_493);
+    frame.set([0xc0, 0x21]);
+    b.dataplane.sendFrame(1, 2, frame);
+    await b.until('the frame', () => b.sent.length === 1);
+    t.equal(b.sent[0]!.data.length, 65_507);
+    t.strictSame(b.drops(), {});
+  });
+
+  test('a message that may not leave has taken its number', async (t, b) => {
+    b.session({ ...OPEN, sequencing: true });
+    b.dataplane.unlisten();
+    b.dataplane.sendFrame(1, 2, hex('c021 0101 0004'));
+    await b.until('the refusal', () => count(b.dataplane.globalCounters(), 'unconfirmed-send') === 1n);
+    b.listen();
+    b.dataplane.sendFrame(1, 2, hex('c021 0101 0004'));
+    await b.until('the frame', () => b.sent.length === 1);
+    t.equal(toHex(b.sent[0]!.data), '48020014333344440001' + '0000ff03c02101010004');
+  });
+
   test('a frame goes out on a session, open or not', async (t, b) => {
     b.session({});
     b.dataplane.sendFrame(1, 2, hex('c021 0901 0008 00000000'));
@@ -843,6 +868,7 @@ function lifecycle(test: Define): void {
       ['a prefix of 33 bits', () => d.addSession(SPEC, { prefixes: ['10.0.0.0/33'] })],
       ['no address', () => d.addSession(SPEC, { prefixes: ['10.0.0/8'] })],
       ['a frame of one octet', () => d.sendFrame(1, 2, hex('00'))],
+      ['a frame of 65494 octets', () => d.sendFrame(1, 2, new Uint8Array(65_494))],
       ['an empty datagram', () => d.sendControl([{ path: from(A), data: hex('') }])],
       ['no listeners', () => d.listen([])],
       ['a raw wildcard', () => d.listen([{ address: '::', raw: { interface: 'lo', peers: [A6] } }])],

@@ -26,6 +26,28 @@ const GATEWAY = '198.51.100.1';
 // Two Windows clients behind one NAT: the same addresses and ports, told apart by mark only (RFC 3193 §3.3).
 const twin = (mark: number): Path => ({ mark, local: GATEWAY, remote: '198.51.100.2', remotePort: 1701 });
 
+t.test('a limit forgets no idle time, however slow', async (t) => {
+  let clock = 0;
+  const d = openMemoryDataplane({
+    tunFds: [],
+    vnetHeader: false,
+    onUpcalls: () => {},
+    onError: (e) => t.fail(e.message),
+    now: () => clock,
+  });
+  d.listen([{ address: '0.0.0.0' }]);
+  d.confirmMark(1);
+  const ids = { tunnelId: 1, sessionId: 1, peerTunnelId: 9, peerSessionId: 9 };
+  d.addSession({ ...ids, path: twin(1) }, { open: true, prefixes: ['10.0.0.1/32'], limit: { up: 0, down: 1 } });
+  const packet = ipv4({ from: '10.0.0.9', to: '10.0.0.1', payload: new Array<number>(980).fill(0) });
+  const taken = (now: number) => {
+    clock = now;
+    for (let i = 0; i < 140; i++) d.receiveTun(packet);
+    return d.takeSent().length;
+  };
+  t.strictSame([taken(3_000_000), taken(603_000_000), taken(Number.MAX_SAFE_INTEGER)], [131, 75, 131]);
+});
+
 t.test('marks', async (t) => {
   const upcalls: Upcall[] = [];
   const refused = new Set<number>();

@@ -53,8 +53,8 @@ const send = build(
   'send',
   'address,undefined',
   ['test/native/send'],
-  [...PACKET_CODE, 'socket'],
-  '-Wl,--wrap=sendmmsg',
+  [...PACKET_CODE, ...THREAD],
+  '-Wl,--wrap=sendmmsg,--wrap=setsockopt',
 );
 const sockets = build('sockets', 'address,undefined', ['test/native/sockets'], [...PACKET_CODE, ...THREAD]);
 

@@ -32,6 +32,7 @@ struct Way {
     world.forwarder.flush_inside(world.now);
     std::vector<Bytes> out;
     for (size_t i = 0; i < world.tun.size(); i++) {
+      model::check_whole(world.vnets[i], world.tun[i]);
       for (const Bytes& p : model::segments(world.vnets[i], world.tun[i], world.vnets[i].gso_size)) out.push_back(p);
     }
     return out;

@@ -53,6 +53,19 @@ inline void seal(Bytes& p, size_t transport, bool tcp) {
   set_word(p, field, c);
 }
 
+// A merged packet as its receiver sees it that does not cut it: lengths and, once completed, checksums are right.
+inline void check_whole(const dp::VnetHeader& v, const Bytes& p) {
+  if (v.gso_type == 0) return;
+  Bytes q = p;
+  const bool tcp = (v.gso_type & 0x7f) != 5;
+  const size_t field = v.csum_start + v.csum_offset;
+  set_word(q, field, checksum(Bytes(q.begin() + v.csum_start, q.end())));
+  EQ(transport_checksum(q, v.csum_start, tcp ? 6 : 17), 0u);
+  if (v4(q)) EQ(checksum(Bytes(q.begin(), q.begin() + static_cast<long>(ip_header(q)))), 0u);
+  EQ(v4(q) ? word(q, 2) : 40 + word(q, 4), q.size());
+  if (!tcp) EQ(word(q, v.csum_start + 4u), q.size() - v.csum_start);
+}
+
 // What a network card makes of a packet with this header, in segments of `size` octets of payload.
 inline std::vector<Bytes> segments(const dp::VnetHeader& v, const Bytes& p, size_t size) {
   if (v.gso_type == 0) return {p};

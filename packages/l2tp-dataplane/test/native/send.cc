@@ -1,10 +1,10 @@
 // The sender against a stand-in for sendmmsg that does with UDP_SEGMENT what the kernel does, or refuses it. Linked with
-// --wrap=sendmmsg; needs no privileges.
+// --wrap=sendmmsg,--wrap=setsockopt; needs no privileges.
 #include <errno.h>
 
 #include <map>
 
-#include "../../src/socket.h"
+#include "../../src/thread.h"
 #include "check.h"
 #include "world.h"
 
@@ -16,6 +16,8 @@ struct Kernel {
   int refusal = 0;          // what a message with UDP_SEGMENT gets
   size_t room = ~size_t{0};  // messages taken until EAGAIN
   size_t calls = 0, large = 0;
+  int fd = -1, discover = -1;  // of the last call, and its socket's IP_MTU_DISCOVER within
+  bool refuses_probes = false;
   std::vector<std::pair<uint32_t, Bytes>> out;  // mark, datagram
 
   int take(mmsghdr* messages, unsigned count) {
@@ -62,6 +64,13 @@ struct Kernel {
     return 0;
   }
 } kernel;
+
+int discover(int fd) {
+  int value = -1;
+  socklen_t n = sizeof value;
+  CHECK(getsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &value, &n) == 0);
+  return value;
+}
 
 struct Peers {
   std::vector<Session> sessions{3};
@@ -157,11 +166,12 @@ void refused() {
       }
       auto sums = p.send();
       EQ(sums[&p.sessions[0]].packets, 20u);
-      EQ(kernel.calls, round == 0 ? 3u : static_cast<size_t>(round + 3));
+      const size_t calls = static_cast<size_t>(error == EMSGSIZE ? 3 * round + 3 : round + 3);
+      EQ(kernel.calls, calls);
     }
     CHECK(p.sent(p.sessions[0]) == p.given[&p.sessions[0]]);
     CHECK(p.sent(p.sessions[1]) == p.given[&p.sessions[1]]);
-    CHECK(!p.sessions[0].segments && p.sessions[1].segments);
+    CHECK(p.sessions[0].segments == (error == EMSGSIZE) && p.sessions[1].segments);
   }
 }
 
@@ -204,14 +214,71 @@ void any() {
   }
 }
 
+// A frame is sent with DF when asked, alone, and not at all when DF cannot be had.
+void probes() {
+  kernel = {};
+  PacketThread::Options options;
+  options.notify = options.ended = [] {};
+  std::unique_ptr<PacketThread> t;
+  CHECK(!PacketThread::start(options, t));
+  SessionSpec spec;
+  spec.ours = spec.peers = {1, 1};
+  spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
+  ListenSpec listen;
+  listen.address = spec.path.local;
+  listen.port = 0;
+  listen.policy.raw = true;
+  listen.policy.peers.emplace_back();
+  CHECK(parse_prefix("127.0.0.2/32", listen.policy.peers[0]));
+  listen.interface = "lo";
+  listen.receive_buffer = 65536;
+  CHECK(!t->listen({listen}));
+  const auto send = [&](bool dont_fragment) {
+    CHECK(!t->add_session(spec, {}));
+    t->send_frame(spec.ours, hex("c0210901"), dont_fragment);
+    return t->remove_session(spec.ours)->drops[static_cast<size_t>(SessionDrop::send)].get();
+  };
+  for (const bool df : {false, true, false}) {
+    kernel.discover = -1;
+    EQ(send(df), 0u);
+    EQ(kernel.discover, df ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT);
+    EQ(discover(kernel.fd), IP_PMTUDISC_DONT);
+  }
+  EQ(kernel.out.size(), 3u);
+  kernel.refuses_probes = true;
+  EQ(send(true), 1u);
+  EQ(kernel.out.size(), 3u);
+  EQ(send(false), 0u);
+  EQ(kernel.out.size(), 4u);
+  t->stop();
+  t->join();
+}
+
 }  // namespace
 
-extern "C" int __wrap_sendmmsg(int, mmsghdr* messages, unsigned count, int) { return kernel.take(messages, count); }
+extern "C" {
+int __real_setsockopt(int fd, int level, int name, const void* value, socklen_t n);
+
+int __wrap_setsockopt(int fd, int level, int name, const void* value, socklen_t n) {
+  if (kernel.refuses_probes && level == IPPROTO_IP && name == IP_MTU_DISCOVER) {
+    errno = EPERM;
+    return -1;
+  }
+  return __real_setsockopt(fd, level, name, value, n);
+}
+
+int __wrap_sendmmsg(int fd, mmsghdr* messages, unsigned count, int) {
+  kernel.fd = fd;
+  if (fd >= 0) kernel.discover = discover(fd);
+  return kernel.take(messages, count);
+}
+}
 
 int main() {
   cases({{"trains", trains},
          {"nothing is left over", nothing_is_left_over},
          {"refused", refused},
          {"no room", no_room},
-         {"any sizes in any order", any}});
+         {"any sizes in any order", any},
+         {"probes", probes}});
 }

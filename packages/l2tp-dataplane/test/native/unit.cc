@@ -187,7 +187,8 @@ void rates() {
   EQ(taken(2'000'000), 12'500'000u);
   r.set(1);
   EQ(taken(3'000'000), 131u);
-  EQ(taken(~uint64_t{0}), 0u);
+  EQ(taken(3'000'000 + 600'000'000), 75u);  // at one bit per second
+  EQ(taken(~uint64_t{0}), 131u);
   r.set(0);
   CHECK(r.take(65535, 0));
 }
@@ -204,6 +205,14 @@ void sequences() {
   for (int i = 0; i < 20; i++) CHECK(!s.take(9));
   for (uint16_t i = 100; i < 104; i++) CHECK(!s.take(i));
   CHECK(s.take(104) && s.take(105) && !s.take(104));
+  // A train that comes twice is taken once, however long; 1025 behind is far.
+  for (uint16_t i = 200; i < 1224; i++) CHECK(s.take(i));
+  for (uint16_t i = 200; i < 1224; i++) CHECK(!s.take(i));
+  CHECK(s.take(1224));
+  for (uint16_t i = 200; i < 204; i++) CHECK(!s.take(i));
+  CHECK(!s.take(204) && s.take(1225));
+  for (uint16_t i = 190; i < 194; i++) CHECK(!s.take(i));
+  CHECK(s.take(194));
 }
 
 // ---- cutting
