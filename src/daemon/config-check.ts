@@ -77,13 +77,13 @@ export function checkConfig(config: Config): void {
 }
 
 function checkRaw({ listen: { addresses, raw }, ike, origin }: Config): void {
-  const everyone = raw?.peers.findIndex((peer) => peer.endsWith('/0')) ?? -1;
+  const everyone = raw?.peers.findIndex(isVast) ?? -1;
   if (everyone !== -1)
     throw new ConfigError(
       origin('listen.raw', ['peers', everyone]),
       `listen.raw.peers[${everyone}]`,
-      `${raw?.peers[everyone]} is everyone`,
-      'the networks of the peers',
+      `${raw?.peers[everyone]} is too large a part of everyone`,
+      'the networks of the peers, of /8 or longer in IPv4 and /16 or longer in IPv6',
     );
   if (ike === null && addresses !== 'auto')
     throw new ConfigError(
@@ -93,6 +93,11 @@ function checkRaw({ listen: { addresses, raw }, ike, origin }: Config): void {
       'a section ike, or only listen.raw',
     );
 }
+
+const isVast = (network: string): boolean => {
+  const [address = '', length] = network.split('/');
+  return Number(length) < (isIP(address) === 4 ? 8 : 16);
+};
 
 /** Each network and each identity has one key, and somebody must be able to connect. */
 function checkKeys({ ike, origin }: Config): void {

@@ -152,8 +152,11 @@ export class Connections {
     this.#draining = undefined;
   }
 
-  /** Closes everything, in order; resolves when no tunnel is left (each bounded by its own timeouts). */
-  async drain(reason: string, redirect?: string): Promise<void> {
+  /**
+   * Closes everything, in order; resolves when no tunnel is left (each bounded by its own timeouts). Without `redirect`,
+   * those whom refuse() sent elsewhere go there still.
+   */
+  async drain(reason: string, redirect = this.#draining?.redirect): Promise<void> {
     this.refuse(reason, redirect);
     for (const session of [...this.registry.sessions()]) this.#sessions.close(session, 'stopping', reason);
     for (const tunnel of [...this.registry.tunnels()]) {

@@ -163,15 +163,18 @@ export class Gateway {
   }
 
   /**
-   * What a new configuration may change without a restart, and the users. Nobody is disconnected. When charon refuses it,
-   * that is logged, and everything is as before.
+   * What a new configuration may change without a restart, and the users. Nobody is disconnected. When the kernel or charon
+   * refuses it, that is logged, and everything is as before, but for routes to addresses that nobody gets.
+   * @throws ConfigError when the users do not go with what is in force until a restart
    */
   async reload(config: Config, users: UserStore): Promise<void> {
     const { log } = this.#o;
     const { applied, restart } = configChange(this.#config, config);
     const next = withReloadable(this.#config, config);
+    users.check(next, [...this.#o.listen, ...(this.#o.raw?.addresses ?? [])]);
     try {
       const policy = applied.some((key) => key.startsWith('ike.')) ? this.#policy(next) : undefined;
+      this.#inside.routeTo([...users.fixedAddresses()].map(([, address]) => address));
       if (policy !== undefined) {
         await this.#sidecar?.reload(policy);
         this.#policyInForce = policy;
@@ -196,7 +199,6 @@ export class Gateway {
   }
 
   #reloadUsers(users: UserStore): void {
-    this.#inside.routeTo([...users.fixedAddresses()].map(([, address]) => address));
     this.#users = users;
     this.#translate(fixedOutside(this.#o.config, users).filter((address) => !this.#leasable.has(address)));
     this.#pool.setFixed(users.fixedAddresses());
@@ -471,14 +473,26 @@ export class Gateway {
 
   #openPort(): void {
     if (this.#state === 'stopping') return;
+    const { listen, raw } = this.#o;
     try {
-      this.#listen(this.#o.listen);
+      this.#listen(listen);
     } catch (error) {
-      this.#reopenRaw();
-      throw error;
+      if (raw === undefined) throw error;
+      this.#openWithoutRaw(error);
     }
     this.#opened();
-    this.#o.log.info('port.open', { listen: this.#o.listen, port: 1701 });
+    this.#o.log.info('port.open', { listen, port: 1701 });
+  }
+
+  /** All sockets did not open together: those with IPsec alone do, or the fault is theirs. */
+  #openWithoutRaw(error: unknown): void {
+    try {
+      this.#listen(this.#o.listen, false);
+    } catch (own) {
+      this.#reopenRaw();
+      throw own;
+    }
+    this.#rawFailed(error);
   }
 
   #opened(): void {
@@ -486,9 +500,9 @@ export class Gateway {
     this.#shutBecause = null;
   }
 
-  /** These addresses with IPsec, and those of the raw listener without; all others are shut. */
-  #listen(addresses: readonly string[]): void {
-    const { interface: on = '', peers = [], addresses: bare = [] } = this.#o.raw ?? {};
+  /** These addresses with IPsec, and `withRaw` those of the raw listener without; all others are shut. */
+  #listen(addresses: readonly string[], withRaw = true): void {
+    const { interface: on = '', peers = [], addresses: bare = [] } = (withRaw ? this.#o.raw : undefined) ?? {};
     this.#unlisten();
     this.#dataplane.listen([
       ...addresses.map((address) => ({ address })),
@@ -516,11 +530,15 @@ export class Gateway {
     try {
       this.#listen([]);
     } catch (error) {
-      this.#o.log.error('port.raw-failed', {
-        error,
-        hint: 'is the interface of listen.raw still there, with its address?',
-      });
+      this.#rawFailed(error);
     }
+  }
+
+  #rawFailed(error: unknown): void {
+    this.#o.log.error('port.raw-failed', {
+      error,
+      hint: 'is the interface of listen.raw still there, with its address?',
+    });
   }
 
   #localAaa(): LocalAaa {

@@ -422,8 +422,11 @@ t.test(
       ],
       [
         'listen:\n  raw:\n    interface: isp0\n    peers: [10.0.0.0/8, 0.0.0.0/0]',
-        /:4: listen.raw.peers\[1\]: 0.0.0.0\/0 is everyone; allowed: the networks of the peers$/,
+        /:4: listen.raw.peers\[1\]: 0.0.0.0\/0 is too large .*; allowed: the networks of the peers, of \/8 or longer/,
       ],
+      ['listen: {raw: {interface: isp0, peers: [0.0.0.0/1, 128.0.0.0/1]}}', /peers\[0\]: 0.0.0.0\/1 is too large/],
+      ['listen: {raw: {interface: isp0, peers: [10.0.0.0/8, 12.0.0.0/7]}}', /peers\[1\]: 12.0.0.0\/7 is too large/],
+      ['listen: {raw: {interface: isp0, peers: ["2000::/15"]}}', /peers\[0\]: 2000::\/15 is too large/],
       [
         'listen: {raw: {interface: isp0, peers: []}}',
         /listen.raw.peers: \[\] is not allowed; allowed: a list of 1 to 256/,

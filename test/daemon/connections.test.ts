@@ -716,6 +716,16 @@ t.test('refuse: what is up stays, whoever comes is sent away, until accept', asy
   t.equal(later.address, '10.99.0.50');
 });
 
+t.test('refuse with another gateway to go to, then drain: everyone is sent there', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  rig.connections.refuse('for repair', '203.0.113.9');
+  const done = rig.connections.drain('SIGTERM');
+  await rig.run(10_000);
+  await done;
+  t.equal(client.events.at(-1), 'tunnel-down peer 2 to 203.0.113.9');
+});
+
 t.test('drain waits for charon, which may refuse', async (t) => {
   for (const refuse of [false, true]) {
     const rig = new Rig();

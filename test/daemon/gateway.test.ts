@@ -278,6 +278,24 @@ t.test('raw beside IPsec: open before charon is, and still when charon is gone',
   await gateway.stop('end');
 });
 
+t.test('the raw interface is gone when charon is back: the port with IPsec opens all the same', async (t) => {
+  const host = new MemoryHost();
+  const { open, status, events } = make(t, host, { raw: RAW, yaml: `${RAW_YAML}\nike: {psk_file: psk}` });
+  const gateway = open();
+  await gateway.start();
+  host.charon.die();
+  host.before.listen = (addresses) => {
+    if (addresses?.includes('192.0.2.1')) throw new Error('setsockopt SO_BINDTODEVICE: ENODEV');
+  };
+  host.clock.run(1_000);
+  await settle();
+  host.monitor.push({ type: 'lost' }, { type: 'connected' }, { type: 'snapshot', sas: [] });
+  await settle();
+  t.match(await status(), { state: 'listening', listen: [SERVER], reason: null });
+  t.strictSame(events().slice(-2), ['port.raw-failed', 'port.open']);
+  await gateway.stop('end');
+});
+
 t.test('the packet thread fails: told once, everything else stops in order, nothing is thrown', async (t) => {
   const { host, open, fatal, status } = make(t);
   const gateway = open();
@@ -418,6 +436,27 @@ t.test('a new configuration: charon gets it while sessions stay; refused, everyt
     log.map((l) => l.event),
     ['users.reloaded', 'config.reloaded', 'config.needs-restart'],
   );
+  await gateway.stop('end');
+});
+
+t.test('new users: what is wrong with them is found before anything is changed', async (t) => {
+  const { host, config, log, open, events } = make(t);
+  const gateway = open();
+  await gateway.start();
+  const bob = (address: string) => UserStore.parse('users.yaml', `users: {bob: {password: x, address: ${address}}}`);
+  const legacy = { ...config, ike: { ...config.ike!, legacy: true } };
+  host.before.route = () => {
+    throw new Error('no route');
+  };
+  await gateway.reload(legacy, bob('192.168.5.5'));
+  t.match(log.at(-1), { event: 'config.rejected', fields: { problem: 'no route' } });
+  t.equal(host.monitor.policies.length, 1, 'charon is as it was');
+  delete host.before.route;
+
+  const pool = { ...config.pool, gateway: '10.77.0.1' };
+  await t.rejects(gateway.reload({ ...legacy, pool }, bob(config.pool.gateway)), /10\.99\.0\.1/);
+  t.equal(host.monitor.policies.length, 1, 'the pool in force is the one of the start');
+  t.notOk(events().includes('users.reloaded'));
   await gateway.stop('end');
 });
 

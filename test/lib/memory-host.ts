@@ -61,7 +61,7 @@ export class MemoryHost implements Host {
   /** What NAT was last asked for. */
   masquerade: readonly string[] | undefined;
   /** Before each act: reject or wait, by its name. */
-  readonly before: Record<string, () => unknown> = {};
+  readonly before: Record<string, (what?: string) => unknown> = {};
 
   readonly sysctls = {
     set: (path: readonly string[], value: string) => this.#act(`sysctl ${path.join('.')}=${value}`),
@@ -74,7 +74,10 @@ export class MemoryHost implements Host {
       name: 'lockstep0',
       fds: [3],
       vnetHeader: false,
-      routeTo: (fixed: Iterable<string>) => void this.acts.push(`route ${[...fixed].join()}`),
+      routeTo: (fixed: Iterable<string>) => {
+        this.before.route?.();
+        this.acts.push(`route ${[...fixed].join()}`);
+      },
       close: () => void this.acts.push('inside close'),
     };
   }
@@ -87,9 +90,10 @@ export class MemoryHost implements Host {
     const unlisten = plane.unlisten.bind(plane);
     const close = plane.close.bind(plane);
     plane.listen = (l) => {
-      this.before.listen?.();
+      const addresses = l.map((x) => x.address).join();
+      this.before.listen?.(addresses);
       listen(l);
-      this.acts.push(`listen ${l.map((x) => x.address).join()}`);
+      this.acts.push(`listen ${addresses}`);
     };
     plane.unlisten = () => {
       if (plane.listening) this.acts.push('unlisten');
