@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { Command } from 'commander';
 import { type Config, DEFAULT_CONFIG, loadConfig } from './daemon/config.js';
-import { listenAddresses, rawListener } from './daemon/config-check.js';
+import { checkOnHost, ownAddresses } from './daemon/config-check.js';
 import { ConfigError, EXIT } from './daemon/errors.js';
 import { firstRun } from './daemon/first-run.js';
 import { Gateway } from './daemon/gateway.js';
@@ -56,10 +56,7 @@ const main = async (): Promise<void> => {
   const read = () => loadConfig(args.config, process.env, overrides(args));
   const config = read();
   if (args.clean === true) return cleanHost(config, createLogger(config.log));
-  const users = UserStore.load(config.usersFile);
-  const interfaces = networkInterfaces();
-  const listening = { listen: listenAddresses(config, interfaces), raw: rawListener(config, interfaces) };
-  users.check(config, ownAddresses(listening));
+  const { users, listening } = checkOnHost(config, networkInterfaces());
   if (args.check === true) {
     process.stdout.write(`${args.config}: the configuration and ${users.size} users are fine\n`);
     return;
@@ -153,8 +150,6 @@ const reload = async (
     throw error;
   }
 };
-
-const ownAddresses = ({ listen, raw }: Listening): readonly string[] => [...listen, ...(raw?.addresses ?? [])];
 
 const overrides = (args: Arguments): Record<string, unknown> => ({
   ...(args.logFormat === undefined ? {} : { 'log.format': args.logFormat }),

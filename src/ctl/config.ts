@@ -1,9 +1,10 @@
 /** `lockstep config`: whether the configuration is right, and what a setting means. */
+import { networkInterfaces } from 'node:os';
 import { loadConfig } from '../daemon/config.js';
+import { checkOnHost } from '../daemon/config-check.js';
 import { settingText } from '../daemon/config-doc.js';
 import { leaves } from '../daemon/config-schema.js';
 import { nearest } from '../daemon/errors.js';
-import { UserStore } from '../daemon/users.js';
 import type { AddCommand } from './program.js';
 import { UsageError } from './shell.js';
 
@@ -16,8 +17,7 @@ export const addConfig: AddCommand = (program, context) => {
     .option('--json', 'as JSON')
     .action((o: { json?: boolean }) => {
       const settings = loadConfig(context.config());
-      const users = UserStore.load(settings.usersFile);
-      users.check(settings);
+      const { users } = checkOnHost(settings, networkInterfaces());
       const text = `${settings.file}: the configuration and ${users.size} users are fine`;
       print(o.json === true ? JSON.stringify({ file: settings.file, users: users.size }) : text);
     });

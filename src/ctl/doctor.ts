@@ -2,8 +2,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { networkInterfaces, release } from 'node:os';
 import { loadConfig } from '../daemon/config.js';
+import { checkOnHost } from '../daemon/config-check.js';
 import { examine, type Finding, type World } from '../daemon/doctor.js';
-import { UserStore } from '../daemon/users.js';
 import { run } from '../io/run.js';
 import type { AddCommand, Context } from './program.js';
 import { paint, printable } from './table.js';
@@ -46,7 +46,7 @@ const realWorld = async ({ config, call }: Context): Promise<World> => ({
 const loaded = (path: string): World['config'] => {
   try {
     const config = loadConfig(path);
-    UserStore.load(config.usersFile).check(config);
+    checkOnHost(config, networkInterfaces());
     return config;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

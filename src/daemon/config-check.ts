@@ -9,6 +9,7 @@ import type { Config, IkeConfig, OriginOf } from './config.js';
 import type { PoolRange } from './config-format.js';
 import type { Settings } from './config-schema.js';
 import { ConfigError, type Origin, show } from './errors.js';
+import { UserStore } from './users.js';
 
 /** pool.gateway, or what `auto` stands for. @throws ConfigError when it cannot be the gateway of this pool */
 export function gatewayOf(pool: Settings['pool'], origin: OriginOf): string {
@@ -212,6 +213,24 @@ function refuseConnected(config: Config, own: ReturnType<typeof globalAddresses>
       );
   }
 }
+
+/**
+ * All that can be found wrong before a start, of the configuration on this host and of its users: what `lockstepd`, `--check`,
+ * `lockstep config check` and `lockstep doctor` go by.
+ * @throws ConfigError
+ */
+export function checkOnHost(config: Config, interfaces: Interfaces) {
+  const users = UserStore.load(config.usersFile);
+  const listening = { listen: listenAddresses(config, interfaces), raw: rawListener(config, interfaces) };
+  users.check(config, ownAddresses(listening));
+  return { users, listening };
+}
+
+/** Where clients reach us. */
+export const ownAddresses = (at: { listen: readonly string[]; raw: RawListener | undefined }): readonly string[] => [
+  ...at.listen,
+  ...(at.raw?.addresses ?? []),
+];
 
 /** What the pool must never hand out, beside fixed addresses. */
 export function excludedAddresses({ pool }: Config): string[] {

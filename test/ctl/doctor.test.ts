@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -187,6 +187,13 @@ t.test('config check and explain', async (t) => {
     out: '',
     err: /cannot be read \(no such file\)/,
   });
+  const before = readFileSync(file, 'utf8');
+  writeFileSync(file, `${before}listen: {addresses: [203.0.113.77]}\n`);
+  t.match(
+    await runCtl(['-c', file, 'config', 'check']),
+    { status: 2, err: /listen\.addresses: 203\.0\.113\.77 is not an address of this host/ },
+    'what lockstepd would refuse at its start',
+  );
   writeFileSync(file, 'ppp: {mtu: 9}\n');
   t.match(await runCtl(['-c', file, 'config', 'check']), { status: 2, err: /:1: ppp\.mtu: 9 is not allowed/ });
   t.match(await runCtl(['config', 'explain', 'ppp.mtu']), {
