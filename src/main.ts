@@ -144,6 +144,7 @@ const reload = async (
     event = 'users.rejected';
     const users = UserStore.load(config.usersFile);
     users.check(config, ownAddresses(listening));
+    event = 'config.rejected';
     await gateway?.reload(config, users);
   } catch (error) {
     log.error(event, { problem: error instanceof Error ? error.message : String(error) });

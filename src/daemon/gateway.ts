@@ -163,25 +163,20 @@ export class Gateway {
   }
 
   /**
-   * What a new configuration may change without a restart, and the users. Nobody is disconnected. When the kernel or charon
-   * refuses it, that is logged, and everything is as before, but for routes to addresses that nobody gets.
-   * @throws ConfigError when the users do not go with what is in force until a restart
+   * What a new configuration may change without a restart, and the users. Nobody is disconnected. Rejects when the users do
+   * not go with what is in force until a restart (ConfigError), or the kernel or charon refuses: then everything is as
+   * before, but for routes to addresses that nobody gets.
    */
   async reload(config: Config, users: UserStore): Promise<void> {
     const { log } = this.#o;
     const { applied, restart } = configChange(this.#config, config);
     const next = withReloadable(this.#config, config);
     users.check(next, [...this.#o.listen, ...(this.#o.raw?.addresses ?? [])]);
-    try {
-      const policy = applied.some((key) => key.startsWith('ike.')) ? this.#policy(next) : undefined;
-      this.#inside.routeTo([...users.fixedAddresses()].map(([, address]) => address));
-      if (policy !== undefined) {
-        await this.#sidecar?.reload(policy);
-        this.#policyInForce = policy;
-      }
-    } catch (error) {
-      log.error('config.rejected', { problem: error instanceof Error ? error.message : String(error) });
-      return;
+    const policy = applied.some((key) => key.startsWith('ike.')) ? this.#policy(next) : undefined;
+    this.#inside.routeTo([...users.fixedAddresses()].map(([, address]) => address));
+    if (policy !== undefined) {
+      await this.#sidecar?.reload(policy);
+      this.#policyInForce = policy;
     }
     this.#config = next;
     this.#reloadUsers(users);
