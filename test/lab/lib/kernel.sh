@@ -25,7 +25,9 @@ kernel_lacks() {
 # Call it in the background: the job is then the run itself, and TERM ends it with all it started.
 in_kernel() {
   local where=$1 limit=$2 out=$3 scenario=$4 variable variables=()
-  if [ "$where" = host ]; then
+  if [ -f "$LAB_DIR/$scenario/boot" ]; then
+    in_booted "$limit" "$out" "$scenario"
+  elif [ "$where" = host ]; then
     LAB_OUT=$out LAB_LIMIT=$limit exec timeout -k 5 $((limit + 60)) bash "$LAB_DIR/lib/cell.sh" "$scenario"
   else
     for variable in LAB_GATEWAY LAB_LINES LAB_KEEP LAB_SECONDS LAB_ROUNDS LAB_MUTANT; do
@@ -34,4 +36,12 @@ in_kernel() {
     exec bash "$LAB_DIR/uml/run" -m "${LAB_MEMORY:-512M}" -t $((limit + 60)) -w "$out" -e LAB_OUT="$out" -e LAB_LIMIT="$limit" \
       ${variables[@]+"${variables[@]}"} "$LAB_DIR/lib/cell.sh" "$scenario"
   fi
+}
+# in_booted SECONDS OUT SCENARIO: the same in a Debian of its own: the suite named in the scenario's `boot`, with the package.
+in_booted() {
+  local limit=$1 out=$2 scenario=$3 root
+  root=$("$LAB_DIR/debian-root" "$(cat "$LAB_DIR/$scenario/boot")") || exit 125
+  LOCKSTEP_VERSIONS=$out "$LAB_DIR/debian-package" || exit 125
+  exec bash "$LAB_DIR/uml/run" -m "${LAB_MEMORY:-1200M}" -t $((limit + 60)) -r "$root" -w "$out" -e LAB_OUT="$out" -e LAB_LIMIT="$limit" \
+    -e LAB_BOOTED=yes "$LAB_DIR/lib/cell.sh" "$scenario"
 }

@@ -20,6 +20,7 @@ finish() {
     on gw ip -s xfrm state > "$RUN/gw/xfrm-state.txt" 2>&1
     on gw ip xfrm policy > "$RUN/gw/xfrm-policy.txt" 2>&1
     on gw iptables-legacy-save > "$RUN/gw/firewall.txt" 2>&1
+    [ -z "${LAB_BOOTED:-}" ] || booted_logs
     (cd "$RUN" && find . -type f -size -40M ! -name 'secret*' -exec cp --parents {} "$LAB_OUT/logs/" \;) 2>/dev/null
   fi
   times
@@ -30,6 +31,7 @@ trap finish EXIT
 trap 'failed "no end after ${LAB_LIMIT:-300} s"; exit 1' TERM
 (sleep "${LAB_LIMIT:-300}"; kill -TERM $$) 2>/dev/null &
 
+[ -z "${LAB_BOOTED:-}" ] || . "$LAB_DIR/lib/booted.sh"
 topology
 wire_start
 for phase in pre check post; do

@@ -16,7 +16,7 @@ on() { local host=$1; shift; nsenter --net="/run/netns/$host" "$@"; }
 topology() {
   local host
   for host in wan gw corp nat c1 c2 c3 c4 web; do
-    echo "netns add $host"
+    [ -e "/run/netns/$host" ] || echo "netns add $host"
     mkdir -p "$RUN/$host"
   done | ip -batch -
   {

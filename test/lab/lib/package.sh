@@ -1,0 +1,108 @@
+# The life of the package on a booted Debian (booted.sh): install, connect, reload, upgrade, crash, remove, purge.
+# shellcheck shell=bash
+apt() {
+  local status=0
+  sys env DEBIAN_FRONTEND=noninteractive apt-get -y -o Dpkg::Options::=--force-unsafe-io "$@" > "$RUN/gw/apt.log" 2>&1 || status=$?
+  show "$(grep -E '^(lockstep:|Setting up lockstep|Removing lockstep|Purging|E:|W:|dpkg:)' "$RUN/gw/apt.log")"
+  return "$status"
+}
+property() { sys systemctl show --value -p "$2" "$1"; }
+active() { [ "$(property "$1" ActiveState)/$(property "$1" SubState)" = active/running ]; }
+main_pid() { property "$1" MainPID; }
+capabilities() { capsh --decode="$(sed -n "s/^$2:\t//p" "/proc/$1/status")" | cut -d= -f2; }
+said() { sys journalctl --no-pager -b -o cat -u lockstep | grep -qE "$1"; }
+version() { lockstep status --json | jq -r .version; }
+connect() {
+  client_ipsec c1
+  client_l2tp c1
+  ip -n c1 route replace 10.20.0.0/24 dev ppp0
+  eventually 30 'c1 reaches corp through the gateway' reaches c1 "$CORP"
+}
+services_run() {
+  eventually 120 'lockstep.service is active' active lockstep
+  check 'lockstep-ike.service is active' active lockstep-ike
+  same 'the gateway says' "$(lockstep status --json | jq -r .state)" listening
+}
+
+step install "apt install ./old.deb on Debian $(sys cat /etc/debian_version), systemd $(sys systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p')"
+same 'forwarding, before' "$(cat /proc/sys/net/ipv4/ip_forward)" 0
+sys install -D -m 644 /dev/stdin /etc/systemd/system/lockstep.service.d/iptables-legacy.conf < "$REPO/systemd/iptables-legacy.conf"
+check 'apt installs it with what it depends on' apt install --no-install-recommends /root/old.deb iptables
+services_run
+show "$(sys lockstep status)"
+note "node $(sys node --version), charon $(sys dpkg-query -W -f '${Version}' charon-systemd)"
+same 'strongswan.service, which had no connections' "$(property strongswan ActiveState) $(property strongswan UnitFileState)" 'inactive disabled'
+check 'apt.log has no key' not grep -qF "$(sys cat /etc/lockstep/psk)" "$RUN/gw/apt.log"
+same 'files with secrets' "$(sys stat -c '%U %a' /etc/lockstep/psk /etc/lockstep/users.yaml | sort -u)" 'lockstep 600'
+
+step locked 'what the services may do'
+same 'lockstepd runs as' "$(ps -o uid= -p "$(main_pid lockstep)" | tr -d ' '):$(sys ps -o user= -p "$(main_pid lockstep)" | tr -d ' ')" "$(sys id -u lockstep):lockstep"
+same 'its capabilities (net_raw for iptables-legacy)' "$(capabilities "$(main_pid lockstep)" CapEff)" cap_net_admin,cap_net_raw
+show "charon: $(capabilities "$(main_pid lockstep-ike)" CapEff)"
+same "charon's AppArmor profile" "$(cat "/proc/$(main_pid lockstep-ike)/attr/current")" 'lockstep-ike (enforce)'
+exposure() { sys systemd-analyze security --no-pager "$@" | sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p'; }
+for unit in lockstep lockstep-ike; do
+  note "systemd-analyze security $unit.service: $(exposure --offline=true "/lib/systemd/system/$unit.service")"
+done
+check 'lockstep.service is at 2.0 or better' awk -v e="$(exposure --offline=true /lib/systemd/system/lockstep.service)" 'BEGIN { exit !(e > 0 && e <= 2.0) }'
+
+step connect 'c1, behind a NAT, with the key and the user that were made'
+client_prepare c1
+sed -i "s/lab-only-pre-shared-key/$(sys cat /etc/lockstep/psk)/" "$RUN/c1/secret.psk"
+printf 'name user\npassword %s\n' "$(sys sed -n 's/^  user: {password: "\(.*\)"}/\1/p' /etc/lockstep/users.yaml)" > "$RUN/c1/secret.account"
+check 'c1: key loaded' swan c1 --load-creds --clear --noprompt --file "$RUN/c1/swanctl.conf"
+connect
+gateway_sessions 'length == 1 and .[0].user == "user"' 'lockstep sessions shows the user'
+
+step reload 'three times, under a ping every 0.1 s'
+on c1 busybox ping -i 0.1 -c 150 "$CORP" > "$RUN/c1/ping.log" 2>&1 &
+pinger=$!
+eventually 20 'the ping runs' grep -q seq=3 "$RUN/c1/ping.log"
+for user in new1 new2 new3; do
+  sys sed -i "\$a\\  $user: {password: \"something long\"}" /etc/lockstep/users.yaml
+  check "systemctl reload, with user $user added" sys systemctl reload lockstep
+  eventually 30 'active again, no process of its own' active lockstep
+done
+eventually 30 'the users were read again' said 'users.reloaded.*"users":4'
+kill -0 "$pinger" || fail 'the ping ended before the reloads did'
+wait "$pinger"
+show "$(grep loss "$RUN/c1/ping.log")"
+same 'pings lost' "$(sed -n 's/.* \([0-9]*\)% packet loss/\1/p' "$RUN/c1/ping.log")" 0
+
+step upgrade 'apt install ./new.deb, with a client connected'
+key=$(sys sha256sum /etc/lockstep/psk /etc/lockstep/users.yaml /etc/lockstep/lockstep.yaml)
+was=$(version)
+check 'apt upgrades it' apt install --no-install-recommends /root/new.deb
+services_run
+same 'the version that runs' "$(version)" "$was+1"
+same 'key, users and configuration' "$(sys sha256sum /etc/lockstep/psk /etc/lockstep/users.yaml /etc/lockstep/lockstep.yaml)" "$key"
+eventually 60 'c1: its old session is gone' ppp_gone c1
+eventually 60 'c1: no SA is left' no_sa c1
+# Of its two processes the one in the pid file is xl2tpd itself, which still repeats the StopCCN of before.
+kill "$(cat "$RUN/c1/xl2tpd.job")" "$(cat "$RUN/c1/xl2tpd.pid")"
+wait_for 60 not kill -0 "$(cat "$RUN/c1/xl2tpd.pid")"
+connect
+
+step crash 'both are killed with a client connected, and not started again'
+check 'SIGKILL' sys sh -c 'systemctl kill -s KILL lockstep lockstep-ike; systemctl stop lockstep lockstep-ike'
+check 'gw: SAs are left in the kernel' test "$(sa_count gw)" -gt 0
+check 'gw: the guard of UDP 1701 stands' test -n "$(gateway_firewall)"
+
+step remove 'apt remove'
+check 'apt removes it' apt remove lockstep
+same 'gw: SAs left' "$(sa_count gw)" 0
+same 'gw: xfrm policies left' "$(ip -n gw xfrm policy | grep -c ^src)" 0
+same 'gw: firewall rules left' "$(gateway_firewall)" ''
+check 'gw: no device is left' not ip -n gw link show lockstep0
+same 'forwarding, as before' "$(cat /proc/sys/net/ipv4/ip_forward)" 0
+same 'processes of lockstep' "$(sys sh -c 'ps -o comm= -u lockstep; pgrep -x charon-systemd')" ''
+same 'AppArmor profiles of lockstep' "$(sys grep -c '^lockstep' /sys/kernel/security/apparmor/profiles)" 0
+same 'strongswan.service is as it was' "$(property strongswan UnitFileState)" enabled
+check 'the configuration stays' sys test -e /etc/lockstep/psk
+
+step purge 'apt purge'
+check 'apt purges it' apt purge lockstep
+sys rm -r /etc/systemd/system/lockstep.service.d /root/old.deb /root/new.deb
+same 'files of lockstep left' "$(sys sh -c "find / -xdev \( -path /proc -o -path /sys -o -path /tmp \) -prune -o -name '*lockstep*' -print")" ''
+same 'units of lockstep left' "$(sys systemctl list-units --all --no-legend --plain 'lockstep*')" ''
+wire_clean
