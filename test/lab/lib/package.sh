@@ -95,7 +95,7 @@ same 'gw: xfrm policies left' "$(ip -n gw xfrm policy | grep -c ^src)" 0
 same 'gw: firewall rules left' "$(gateway_firewall)" ''
 check 'gw: no device is left' not ip -n gw link show lockstep0
 same 'forwarding, as before' "$(cat /proc/sys/net/ipv4/ip_forward)" 0
-same 'processes of lockstep' "$(sys sh -c 'ps -o comm= -u lockstep; pgrep -x charon-systemd')" ''
+same 'processes of lockstep' "$(sys sh -c 'ps -o comm= -u lockstep; pgrep --ns 1 --nslist net -x charon-systemd')" ''
 same 'AppArmor profiles of lockstep' "$(sys grep -c '^lockstep' /sys/kernel/security/apparmor/profiles)" 0
 same 'strongswan.service is as it was' "$(property strongswan UnitFileState)" enabled
 check 'the configuration stays' sys test -e /etc/lockstep/psk
