@@ -10,7 +10,7 @@ import { AddressPool } from '../proto/aaa/pool.js';
 import { Endpoint } from '../proto/l2tp/endpoint.js';
 import { LocalAaa } from './aaa.js';
 import type { Config } from './config.js';
-import { configWarnings, excludedAddresses } from './config-check.js';
+import { configWarnings, excludedAddresses, ownAddresses } from './config-check.js';
 import { Connections } from './connections.js';
 import { ControlServer, type DrainRequest, type PoolView, type StatusView } from './control.js';
 import { Drive, type Driven } from './drive.js';
@@ -47,7 +47,7 @@ export interface GatewayOptions extends Listening {
   /** Something failed for good while running: the process should stop. */
   readonly onFatal: (error: Error) => void;
   /** Somebody asked for what SIGHUP does. */
-  readonly onReload?: () => void;
+  readonly onReload?: () => Promise<void>;
 }
 
 export class Gateway {
@@ -88,7 +88,7 @@ export class Gateway {
    * @throws TuntapError, DataplaneError
    */
   constructor(options: GatewayOptions) {
-    const { host, config, users, listen, raw } = options;
+    const { host, config, users } = options;
     this.#metrics = config.metrics.listen === null ? undefined : new Metrics(() => this.#snapshot());
     const log = this.#timeline.listening(tee(options.log, (event, fields) => this.#metrics?.event(event, fields)));
     this.#o = { ...options, log };
@@ -98,7 +98,7 @@ export class Gateway {
     this.#drive = new Drive(host.clock);
     this.#pool = new AddressPool({
       ranges: config.pool.ranges,
-      exclude: [...excludedAddresses(config), ...listen, ...(raw?.addresses ?? [])],
+      exclude: [...excludedAddresses(config), ...ownAddresses(options)],
       fixed: users.fixedAddresses(),
     });
     const maxMtu = config.ppp.mtu === 'auto' ? CAUTIOUS_MTU : config.ppp.mtu;
@@ -106,7 +106,7 @@ export class Gateway {
       name: TUN_NAME,
       gateway: config.pool.gateway,
       ranges: config.pool.ranges,
-      fixed: [...users.fixedAddresses()].map(([, address]) => address),
+      fixed: fixedAddresses(users),
       mtu: maxMtu,
     });
     this.#dataplane = this.#openDataplane();
@@ -171,9 +171,9 @@ export class Gateway {
     const { log } = this.#o;
     const { applied, restart } = configChange(this.#config, config);
     const next = withReloadable(this.#config, config);
-    users.check(next, [...this.#o.listen, ...(this.#o.raw?.addresses ?? [])]);
+    users.check(next, ownAddresses(this.#o));
     const policy = applied.some((key) => key.startsWith('ike.')) ? this.#policy(next) : undefined;
-    this.#inside.routeTo([...users.fixedAddresses()].map(([, address]) => address));
+    this.#inside.routeTo(fixedAddresses(users));
     if (policy !== undefined) {
       await this.#sidecar?.reload(policy);
       this.#policyInForce = policy;
@@ -573,8 +573,8 @@ export class Gateway {
   }
 }
 
+const fixedAddresses = (users: UserStore): string[] => [...users.fixedAddresses()].map(([, address]) => address);
+
 /** Users' addresses that no range of the pool holds. */
 const fixedOutside = ({ pool }: Config, users: UserStore): string[] =>
-  [...users.fixedAddresses()]
-    .map(([, address]) => address)
-    .filter((address) => !pool.ranges.some((range) => inRange(ipv4ToNumber(address)!, range)));
+  fixedAddresses(users).filter((address) => !pool.ranges.some((range) => inRange(ipv4ToNumber(address)!, range)));
