@@ -238,16 +238,21 @@ void Sender::add(const Socket& socket, const Path& to, const uint8_t* head, size
   m->last = i;
 }
 
+msghdr Sender::Message::header() {
+  msghdr h{};
+  h.msg_name = &name;
+  h.msg_namelen = name_length;
+  h.msg_control = control;
+  h.msg_controllen = control_length;
+  return h;
+}
+
 void Sender::prepare() {
   size_t at = 0;
   for (size_t i = 0; i < count_; i++) {
     Message& m = messages_[i];
     msghdr& h = headers_[i].msg_hdr;
-    h = {};
-    h.msg_name = &m.name;
-    h.msg_namelen = m.name_length;
-    h.msg_control = m.control;
-    h.msg_controllen = m.control_length;
+    h = m.header();
     h.msg_iov = iov_[at];
     h.msg_iovlen = 2 * m.slot.packets;
     for (uint16_t k = m.first; k != kNone; k = piece_[k].next) {
@@ -304,11 +309,7 @@ void Sender::send_apart(Message& m) {
     iov[count][1] = {const_cast<uint8_t*>(piece_[k].body), piece_[k].body_length};
     octets[count] = piece_[k].octets;
     msghdr& h = apart[count].msg_hdr;
-    h = {};
-    h.msg_name = &m.name;
-    h.msg_namelen = m.name_length;
-    h.msg_control = m.control;
-    h.msg_controllen = m.control_length;
+    h = m.header();
     h.msg_iov = iov[count++];
     h.msg_iovlen = 2;
   }

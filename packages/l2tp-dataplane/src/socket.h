@@ -125,6 +125,7 @@ class Sender {
     socklen_t name_length;
     size_t control_length;  // without UDP_SEGMENT
     alignas(cmsghdr) uint8_t control[CMSG_SPACE(sizeof(in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(uint32_t))];
+    msghdr header();  // where to and with what; no octets yet
   };
 
   Message& open_message(const Socket& socket, const Path& to, size_t size, Session* session);
