@@ -1,40 +1,35 @@
 /** The gateway as a whole: what starts after what, and what stops before what. */
 import { mkdirSync } from 'node:fs';
 import type { Dataplane } from '../io/dataplane.js';
-import type { Firewall } from '../io/firewall.js';
-import type { Reachability } from '../io/firewall-rules.js';
 import type { IkeEvent, IkeLogEvent, IkePolicy } from '../io/ports.js';
-import { IPV4_FORWARD, proxyArp } from '../io/sysctl.js';
-import { inRange, ipv4ToNumber } from '../proto/aaa/address.js';
 import { AddressPool } from '../proto/aaa/pool.js';
 import { Endpoint } from '../proto/l2tp/endpoint.js';
 import { LocalAaa } from './aaa.js';
 import type { Config } from './config.js';
 import { configWarnings, excludedAddresses, ownAddresses } from './config-check.js';
 import { Connections } from './connections.js';
-import { ControlServer, type DrainRequest, type PoolView, type StatusView } from './control.js';
+import { ControlServer, type DrainRequest, type StatusView } from './control.js';
 import { Drive, type Driven } from './drive.js';
 import { eventFields } from './facts.js';
+import { healthView, poolView, sessionsView, snapshot, statusView, type Viewed } from './gateway-view.js';
 import type { Host, Listening } from './host.js';
 import { IkeLogWatch } from './ike-log.js';
-import { showRange } from './inside.js';
 import { ipsecPolicy, provesIdentity } from './ipsec-policy.js';
+import { Listener } from './listener.js';
 import { type Log, tee } from './log.js';
-import { Metrics, type Snapshot } from './metrics.js';
-import { type Health, MetricsServer } from './metrics-server.js';
+import { Metrics } from './metrics.js';
+import { MetricsServer } from './metrics-server.js';
 import { CAUTIOUS_MTU } from './mtu.js';
 import { endpointConfig, ipsecSettings, linkConfig } from './protocol-config.js';
+import { Reach } from './reach.js';
 import { configChange, withReloadable } from './reload.js';
 import { SaRegistry } from './sa-registry.js';
 import { Sidecar } from './sidecar.js';
 import { Timeline } from './timeline.js';
 import type { UserStore } from './users.js';
-import { sessionViews } from './view.js';
 
 /* Implementation */
 const TUN_NAME = 'lockstep0';
-/** So many of another's rules are named in the log. */
-const MARK_RULES = 20;
 /** A stop waits this long for peers to acknowledge before it goes on without them. */
 const DRAIN_MS = 12_000;
 
@@ -68,16 +63,13 @@ export class Gateway {
   readonly #connections: Connections;
   /** The data plane can be talked to. */
   #planeOpen = true;
-  #firewall: Firewall | undefined;
+  readonly #listener: Listener;
+  readonly #reach: Reach;
   #sidecar: Sidecar | undefined;
   #control: ControlServer | undefined;
   #metricsServer: MetricsServer | undefined;
   #users: UserStore;
   #policyInForce: IkePolicy | undefined;
-  /** Addresses with a socket on 1701. */
-  #served: readonly string[] = [];
-  /** Addresses clients have had since the start, as ranges and single ones: what NAT is for. */
-  readonly #leasable: Set<string>;
   #state: StatusView['state'] = 'starting';
   #shutBecause: string | null = 'starting';
   #starting: Promise<void> | undefined;
@@ -89,12 +81,11 @@ export class Gateway {
    */
   constructor(options: GatewayOptions) {
     const { host, config, users } = options;
-    this.#metrics = config.metrics.listen === null ? undefined : new Metrics(() => this.#snapshot());
+    this.#metrics = config.metrics.listen === null ? undefined : new Metrics(() => snapshot(this.#viewed()));
     const log = this.#timeline.listening(tee(options.log, (event, fields) => this.#metrics?.event(event, fields)));
     this.#o = { ...options, log };
     this.#config = config;
     this.#users = users;
-    this.#leasable = new Set([...config.pool.ranges.map(showRange), ...fixedOutside(config, users)]);
     this.#drive = new Drive(host.clock);
     this.#pool = new AddressPool({
       ranges: config.pool.ranges,
@@ -106,10 +97,12 @@ export class Gateway {
       name: TUN_NAME,
       gateway: config.pool.gateway,
       ranges: config.pool.ranges,
-      fixed: fixedAddresses(users),
+      fixed: users.addresses,
       mtu: maxMtu,
     });
     this.#dataplane = this.#openDataplane();
+    this.#listener = new Listener(this.#dataplane, options, log);
+    this.#reach = new Reach({ host, config, users, raw: options.raw, tun: this.#inside.name, log });
     this.#connections = new Connections({
       drive: this.#drive,
       dataplane: this.#dataplane,
@@ -141,8 +134,8 @@ export class Gateway {
       await this.#starting;
       log.info('gateway.ready', {
         version,
-        listen: this.#served,
-        firewall: this.#firewall?.backend,
+        listen: this.#listener.served,
+        firewall: this.#reach.backend,
         pool: config.pool.gateway,
         control: config.control.socket,
       });
@@ -154,7 +147,12 @@ export class Gateway {
 
   /** One step after the other; a stop() that comes meanwhile lets none begin any more. */
   async #bringUp(): Promise<void> {
-    const steps = [() => this.#openControl(), () => this.#reach(), () => this.#openRaw(), () => this.#startSidecar()];
+    const steps = [
+      () => this.#openControl(),
+      () => this.#reach.open(),
+      () => this.#openRaw(),
+      () => this.#startSidecar(),
+    ];
     for (const step of steps) {
       if (this.#stopped !== undefined) break;
       await step();
@@ -173,7 +171,7 @@ export class Gateway {
     const next = withReloadable(this.#config, config);
     users.check(next, ownAddresses(this.#o));
     const policy = applied.some((key) => key.startsWith('ike.')) ? this.#policy(next) : undefined;
-    this.#inside.routeTo(fixedAddresses(users));
+    this.#inside.routeTo(users.addresses);
     if (policy !== undefined) {
       await this.#sidecar?.reload(policy);
       this.#policyInForce = policy;
@@ -195,7 +193,7 @@ export class Gateway {
 
   #reloadUsers(users: UserStore): void {
     this.#users = users;
-    this.#translate(fixedOutside(this.#o.config, users).filter((address) => !this.#leasable.has(address)));
+    if (this.#stopped === undefined) this.#reach.addUsers(users);
     this.#pool.setFixed(users.fixedAddresses());
     this.#o.log.info('users.reloaded', { users: users.size, bound: this.#config.identity.size });
     this.#warnOfStrangers();
@@ -222,7 +220,7 @@ export class Gateway {
       await this.#step('charon', () => this.#sidecar?.stop());
       await this.#starting?.catch(() => {}); // start() tells why; here it only has to be over
     }
-    await this.#step('reachability', () => this.#firewall?.removeReachability());
+    await this.#step('reachability', () => this.#reach.close());
     await this.#step('charon', () => this.#sidecar?.stop());
     this.#drive.stop();
     this.#planeOpen = false;
@@ -230,7 +228,7 @@ export class Gateway {
     await this.#step('inside', () => this.#inside.close());
     await this.#step('kernel settings', () => host.sysctls.restore());
     // Last of all: while anything of ours could still send from 1701, the guard stands.
-    if (silent) await this.#step('guard', () => this.#firewall?.removeAll());
+    if (silent) await this.#step('guard', () => this.#reach.removeGuard());
     await this.#step('metrics', () => this.#metricsServer?.close());
     await this.#step('control', () => this.#control?.close());
     log.info('gateway.stopped', { reason });
@@ -260,8 +258,7 @@ export class Gateway {
   }
 
   #unlisten(): void {
-    this.#served = [];
-    if (this.#planeOpen) this.#dataplane.unlisten();
+    if (this.#planeOpen) this.#listener.shut();
   }
 
   #openDataplane(): Dataplane {
@@ -288,25 +285,23 @@ export class Gateway {
 
   async #openControl(): Promise<void> {
     const { config, log } = this.#o;
-    const { registry } = this.#connections;
     mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
     mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
     this.#control = await ControlServer.open(config.control.socket, {
-      status: () => this.#status(),
-      sessions: () =>
-        this.#planeOpen ? sessionViews(registry, this.#dataplane, (mark) => this.#sas.lookup(mark)) : [],
+      status: () => statusView(this.#viewed()),
+      sessions: () => sessionsView(this.#viewed()),
       disconnect: (target) => {
         log.info('admin.disconnect', { target });
         return this.#planeOpen ? this.#connections.disconnect(target) : 0;
       },
-      pool: () => this.#poolView(),
+      pool: () => poolView(this.#viewed()),
       trace: (query) => this.#timeline.view(query),
       reload: () => this.#o.onReload?.(),
       drain: (request) => this.#adminDrain(request),
     });
     const { listen } = config.metrics;
     if (listen !== null && this.#metrics !== undefined)
-      this.#metricsServer = await MetricsServer.open(listen, this.#metrics, () => this.#health());
+      this.#metricsServer = await MetricsServer.open(listen, this.#metrics, () => healthView(this.#viewed()));
   }
 
   /** Not the end: the daemon runs on, with nobody let in. */
@@ -320,106 +315,6 @@ export class Gateway {
     else this.#connections.refuse(reason, redirect ?? undefined);
   }
 
-  #health(): Health {
-    const draining = this.#connections.draining ?? null;
-    return { ready: this.#state === 'listening' && draining === null, state: this.#state, draining };
-  }
-
-  #snapshot(): Snapshot {
-    const { tunnels, sas, drops, draining } = this.#status();
-    const { size } = this.#pool;
-    const registry = this.#connections.registry;
-    const sessions = { setup: 0, up: 0 };
-    const octets = { in: 0, out: 0 };
-    const sessionDrops: Record<string, number> = {};
-    for (const { ids, upAt } of this.#planeOpen ? registry.sessions() : []) {
-      sessions[upAt === undefined ? 'setup' : 'up']++;
-      const counters = this.#dataplane.sessionCounters(ids.tunnelId, ids.sessionId);
-      octets.in += Number(counters?.octetsIn ?? 0n);
-      octets.out += Number(counters?.octetsOut ?? 0n);
-      for (const [why, n] of Object.entries(counters?.drops ?? {}))
-        sessionDrops[why] = (sessionDrops[why] ?? 0) + Number(n);
-    }
-    return {
-      listening: this.#state === 'listening',
-      draining: draining !== null,
-      sas,
-      tunnels,
-      sessions,
-      pool: { size: size.dynamic + size.fixed, leased: this.#pool.leased },
-      octets,
-      drops,
-      sessionDrops,
-      controlHeld: this.#connections.held,
-    };
-  }
-
-  #poolView(): PoolView {
-    const { gateway, ranges } = this.#o.config.pool;
-    const { size } = this.#pool;
-    const leases = [...this.#pool.leases()];
-    const fixed = leases.filter((l) => l.fixed).length;
-    return {
-      ranges: ranges.map(showRange),
-      gateway,
-      dynamic: { size: size.dynamic, leased: leases.length - fixed },
-      fixed: { size: size.fixed, leased: fixed },
-      leases,
-    };
-  }
-
-  /** The guard first, then what lets clients in and their packets through. */
-  async #reach(): Promise<void> {
-    const { host, config, raw } = this.#o;
-    const { accept, ipForward, proxyArp: arp, interface: inside } = config.reachability;
-    this.#firewall = await host.openFirewall();
-    if (ipForward) await host.sysctls.set(IPV4_FORWARD, '1');
-    if (arp) await host.sysctls.set(proxyArp(inside ?? 'all'), '1');
-    await this.#firewall.apply(this.#reachability());
-    for (const chain of accept ? await host.foreignDropPolicies() : []) {
-      const ports = [
-        ...(config.ike === null ? [] : ['UDP 500, 4500, ESP']),
-        ...(raw === undefined ? [] : ['UDP 1701']),
-      ];
-      const hint = `an accept of ours cannot overrule it: accept ${ports.join(', ')} and forwarded packets there`;
-      this.#o.log.warn('firewall.foreign-drop', { chain, hint });
-    }
-    await this.#warnOfMarks();
-  }
-
-  async #warnOfMarks(): Promise<void> {
-    if (this.#o.host.ike === undefined) return;
-    const rules = await this.#o.host.markUsers();
-    if (rules.length === 0) return;
-    this.#o.log.warn('firewall.mark-collision', {
-      rules: rules.slice(0, MARK_RULES),
-      ...(rules.length > MARK_RULES ? { more: rules.length - MARK_RULES } : {}),
-      hint: "each client's packets have a mark of their own, from 1 to 65535: let these rules use marks above, with a mask such as 0xffff0000, and leave UDP 1701 out",
-    });
-  }
-
-  #reachability(): Reachability {
-    const { nat, accept, interface: inside } = this.#o.config.reachability;
-    return {
-      tun: this.#inside.name,
-      accept,
-      rawOnly: this.#o.config.ike === null,
-      routes: this.#o.config.routes,
-      ...(inside === null ? {} : { inside }),
-      masquerade: nat === 'auto' ? [...this.#leasable] : [],
-    };
-  }
-
-  /** New fixed addresses; those of before stay, sessions may be using them. */
-  #translate(addresses: readonly string[]): void {
-    if (addresses.length === 0) return;
-    for (const address of addresses) this.#leasable.add(address);
-    if (this.#stopped !== undefined) return;
-    this.#firewall?.apply(this.#reachability()).catch((error: unknown) => {
-      this.#o.log.error('firewall.not-updated', { addresses, error });
-    });
-  }
-
   async #startSidecar(): Promise<void> {
     const { host, log } = this.#o;
     const policy = this.#policy(this.#config);
@@ -431,8 +326,7 @@ export class Gateway {
       monitor: ike.monitor,
       charon: ike.charon,
       policy,
-      kernelConfirms: () => ike.shuntsStand(),
-      kernelHolds: () => ike.shuntsStand(),
+      shuntsStand: () => ike.shuntsStand(),
       drive: this.#drive,
       log,
       onEvent: (event) => this.#onIke(event, sas),
@@ -457,53 +351,20 @@ export class Gateway {
     this.#o.log.warn('ike.failed', { ...fields, ike: ikeUniqueId, remote: peer, hint: advice });
   }
 
-  /** The listener without IPsec needs the guard's exception and nothing of charon. */
+  /** Peers without IPsec need nothing of charon. */
   #openRaw(): void {
-    const { raw, config, log } = this.#o;
-    if (raw === undefined) return;
-    this.#listen([]);
-    log.info('port.open-raw', { listen: raw.addresses, interface: raw.interface, peers: raw.peers, port: 1701 });
-    if (config.ike === null) this.#opened();
+    if (this.#listener.openRaw() && this.#config.ike === null) this.#opened();
   }
 
   #openPort(): void {
     if (this.#state === 'stopping') return;
-    const { listen, raw } = this.#o;
-    try {
-      this.#listen(listen);
-    } catch (error) {
-      if (raw === undefined) throw error;
-      this.#openWithoutRaw(error);
-    }
+    this.#listener.open();
     this.#opened();
-    this.#o.log.info('port.open', { listen, port: 1701 });
-  }
-
-  /** All sockets did not open together: those with IPsec alone do, or the fault is theirs. */
-  #openWithoutRaw(error: unknown): void {
-    try {
-      this.#listen(this.#o.listen, false);
-    } catch (own) {
-      this.#reopenRaw();
-      throw own;
-    }
-    this.#rawFailed(error);
   }
 
   #opened(): void {
     this.#state = 'listening';
     this.#shutBecause = null;
-  }
-
-  /** These addresses with IPsec, and `withRaw` those of the raw listener without; all others are shut. */
-  #listen(addresses: readonly string[], withRaw = true): void {
-    const { interface: on = '', peers = [], addresses: bare = [] } = (withRaw ? this.#o.raw : undefined) ?? {};
-    this.#unlisten();
-    this.#dataplane.listen([
-      ...addresses.map((address) => ({ address })),
-      ...bare.map((address) => ({ address, raw: { interface: on, peers } })),
-    ]);
-    this.#served = [...addresses, ...bare];
   }
 
   #shutPort(reason: string): void {
@@ -516,24 +377,21 @@ export class Gateway {
       reason,
       hint: 'UDP 1701 stays closed until the IPsec policies are confirmed again',
     });
-    this.#reopenRaw();
+    this.#listener.reopenRaw();
   }
 
-  /** Peers without IPsec need no charon. */
-  #reopenRaw(): void {
-    if (this.#o.raw === undefined) return;
-    try {
-      this.#listen([]);
-    } catch (error) {
-      this.#rawFailed(error);
-    }
-  }
-
-  #rawFailed(error: unknown): void {
-    this.#o.log.error('port.raw-failed', {
-      error,
-      hint: 'is the interface of listen.raw still there, with its address?',
-    });
+  #viewed(): Viewed {
+    return {
+      version: this.#o.version,
+      state: this.#state,
+      shutBecause: this.#shutBecause,
+      served: this.#planeOpen ? this.#listener.served : [],
+      dataplane: this.#planeOpen ? this.#dataplane : undefined,
+      connections: this.#connections,
+      sas: this.#sas,
+      pool: this.#pool,
+      config: this.#o.config,
+    };
   }
 
   #localAaa(): LocalAaa {
@@ -556,25 +414,4 @@ export class Gateway {
       this.#o.log.warn('identity.unknown-user', { user, hint });
     }
   }
-
-  #status(): StatusView {
-    const drops = this.#planeOpen ? this.#dataplane.globalCounters() : {};
-    return {
-      state: this.#state,
-      reason: this.#shutBecause,
-      version: this.#o.version,
-      listen: this.#planeOpen ? this.#served : [],
-      draining: this.#connections.draining ?? null,
-      sas: this.#sas.all().length,
-      tunnels: this.#connections.registry.tunnelCount,
-      sessions: this.#connections.registry.sessionCount,
-      drops: Object.fromEntries(Object.entries(drops).map(([k, v]) => [k, Number(v)])),
-    };
-  }
 }
-
-const fixedAddresses = (users: UserStore): string[] => [...users.fixedAddresses()].map(([, address]) => address);
-
-/** Users' addresses that no range of the pool holds. */
-const fixedOutside = ({ pool }: Config, users: UserStore): string[] =>
-  fixedAddresses(users).filter((address) => !pool.ranges.some((range) => inRange(ipv4ToNumber(address)!, range)));

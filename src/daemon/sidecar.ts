@@ -27,10 +27,8 @@ export interface SidecarOptions {
   readonly monitor: IkeMonitor;
   readonly charon: CharonHost | undefined;
   readonly policy: IkePolicy;
-  /** Whether the kernel has the drop policies too: charon lists what it believes. */
-  readonly kernelConfirms: () => Promise<boolean>;
-  /** While 1701 is open, whether the drop policies still stand: asked every few seconds, so a cheap question. */
-  readonly kernelHolds?: () => Promise<boolean>;
+  /** Whether the kernel has the drop policies too: charon lists what it believes. Asked every few seconds: a cheap question. */
+  readonly shuntsStand: () => Promise<boolean>;
   readonly drive: Drive;
   readonly log: Log;
   readonly onEvent: (event: IkeEvent) => void;
@@ -218,19 +216,18 @@ export class Sidecar {
 
   async #confirmed(stale: () => boolean): Promise<boolean> {
     for (let n = 0; n < CONFIRM_TRIES && !stale(); n++) {
-      if ((await this.#o.monitor.policiesConfirmed()) && (await this.#o.kernelConfirms())) return true;
+      if ((await this.#o.monitor.policiesConfirmed()) && (await this.#o.shuntsStand())) return true;
       await new Promise<void>((next) => this.#o.drive.after(CONFIRM_EVERY_MS, next));
     }
     return false;
   }
 
   #watch(): void {
-    const { kernelHolds, drive } = this.#o;
+    const { shuntsStand, drive } = this.#o;
     this.#cancelWatch();
-    if (kernelHolds === undefined) return;
     const connection = this.#connection;
     this.#cancelWatch = drive.after(WATCH_MS, async () => {
-      const held = await kernelHolds().catch(() => false);
+      const held = await shuntsStand().catch(() => false);
       if (!this.#safe || this.#stopping || connection !== this.#connection) return;
       if (held) this.#watch();
       else await this.#policiesGone(connection);

@@ -111,6 +111,11 @@ export class UserStore {
     for (const { name, address } of this) if (address !== undefined) yield [name, address];
   }
 
+  /** The fixed ones. */
+  get addresses(): string[] {
+    return [...this.fixedAddresses()].map(([, address]) => address);
+  }
+
   /** Fixed addresses must not be ours. @throws ConfigError naming the line of the users file */
   check(config: Config, listen: readonly string[] = []): void {
     const taken = new Set([...excludedAddresses(config), ...listen]);
