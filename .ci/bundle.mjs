@@ -1,5 +1,6 @@
-// bundle.mjs DIR: the installed program, from the compiled one: both commands as one JavaScript file each, the addons, and
-// the files they read, at the places they have in the checkout; man pages, completion and the licences of what is bundled.
+// bundle.mjs DIR [--bare]: the installed program, from the compiled one: both commands as one JavaScript file each, the addons,
+// and the files they read, at the places they have in the checkout; unless --bare, man pages, completion and the licences of
+// what is bundled.
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -7,7 +8,8 @@ import { build } from 'esbuild';
 import { completion, manPages } from './man.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const out = resolve(process.argv[2] ?? join(root, 'build/bundle'));
+const [dir = join(root, 'build/bundle')] = process.argv.slice(2).filter((a) => a !== '--bare');
+const out = resolve(dir);
 const ADDONS = { 'node-tuntap2': 'tuntap2', 'l2tp-dataplane': 'l2tp_dataplane', 'sd-notify': 'sd_notify' };
 
 const copy = (path) => {
@@ -58,6 +60,7 @@ const manifest = { name, version, license, type: 'module', engines: { node: '>=1
 writeFileSync(join(out, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 copy('ipsec/strongswan.conf');
 for (const [addon, file] of Object.entries(ADDONS)) copy(`packages/${addon}/build/Release/${file}.node`);
+if (process.argv.includes('--bare')) process.exit();
 
 const licences = [...used].sort().map((module) => {
   const dir = join(root, 'node_modules', module);

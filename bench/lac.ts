@@ -42,6 +42,8 @@ export interface Loaded {
   readonly cpuSeconds: number;
   readonly sessions: readonly {
     readonly address: string;
+    /** The LAC's address its tunnel has. */
+    readonly local: string;
     readonly peerTunnelId: number;
     readonly peerSessionId: number;
   }[];
@@ -52,6 +54,7 @@ interface Call {
   readonly since: number;
   readonly done: (ok: boolean) => void;
   ids?: SessionIds;
+  local?: string;
   link?: Driven<LinkIn>;
   address?: string;
   over: boolean;
@@ -72,6 +75,8 @@ class Lac {
   readonly #paths: readonly Path[];
   readonly #calls = new Map<string, Call>();
   readonly #byIds = new Map<number, Call>();
+  /** Of each tunnel. */
+  readonly #localOf = new Map<LocalTunnelId, string>();
   readonly #tunnels = new Map<string, { up?: (id: LocalTunnelId | undefined) => void; id?: LocalTunnelId }>();
   #auth: AuthMethod = 'pap';
   #refs = 0;
@@ -129,8 +134,9 @@ class Lac {
       ms,
       setupMs: [...this.#setupMs].sort((a, b) => a - b),
       cpuSeconds: (user + system) / 1e6,
-      sessions: up.map(({ address, ids }) => ({
+      sessions: up.map(({ address, local, ids }) => ({
         address: address!,
+        local: local!,
         peerTunnelId: ids!.peerTunnelId,
         peerSessionId: ids!.peerSessionId,
       })),
@@ -180,7 +186,7 @@ class Lac {
     const ids = { tunnelId: 1, sessionId: 1, peerTunnelId: 1, peerSessionId: 1 };
     this.#plane.addSession({ ...ids, path: this.#paths[0]! }, { open: true, prefixes: ['0.0.0.0/0'], mtu: 1400 });
     this.#tun.addAddress(`${address}/32`);
-    const sessions = [{ address, peerTunnelId: 1, peerSessionId: 1 }];
+    const sessions = [{ address, local: this.#paths[0]!.local, peerTunnelId: 1, peerSessionId: 1 }];
     return { up: 1, failed: 0, ms: 0, setupMs: [], cpuSeconds: 0, sessions };
   }
 
@@ -240,11 +246,13 @@ class Lac {
         return;
       }
       case 'session-open':
+        this.#localOf.set(out.session.tunnelId, out.path.local);
         return this.#plane.addSession({ ...out.session, path: out.path }, { mtu: 1400 });
       case 'session-up': {
         const call = this.#calls.get(out.ref ?? '');
         if (call === undefined) return;
         call.ids = out.session;
+        call.local = this.#localOf.get(out.session.tunnelId)!;
         this.#byIds.set(key(out.session), call);
         const link = new Link({
           role: 'peer',

@@ -1,7 +1,7 @@
 // Packets for the benches that Node is too slow to make. Built by bench/targets.ts.
 //
-//   packets flood SECONDS [PER-SECOND] < flows   each line "destination hex", hex a whole UDP datagram with its header; they are
-//                                                sent in turns, 64 with one call; prints how many the kernel took
+//   packets flood SECONDS [PER-SECOND] < flows   each line "source destination hex", hex a whole UDP datagram with its header;
+//                                                they are sent in turns, 64 with one call; prints how many the kernel took
 //   packets echo PORT                            sends every datagram back
 //   packets ping SOURCE DESTINATION PORT COUNT MICROSECONDS    prints the round trip of each in microseconds, -1 when lost
 #define _GNU_SOURCE
@@ -34,8 +34,15 @@ static struct sockaddr_in name(const char* address, const char* port) {
   return a;
 }
 
+/* The source of a packet is told by a control message. */
+union source {
+  char space[CMSG_SPACE(sizeof(struct in_pktinfo))];
+  struct cmsghdr head;
+};
+
 struct flow {
   struct sockaddr_in to;
+  union source from;
   struct iovec data;
 };
 
@@ -43,10 +50,13 @@ static size_t read_flows(struct flow* flows) {
   static char line[2 * LONGEST + 64];
   size_t n = 0;
   while (n < MOST && fgets(line, sizeof line, stdin) != NULL) {
-    char address[32];
+    char source[32], address[32];
     int at = 0;
-    if (sscanf(line, "%31s %n", address, &at) != 1) continue;
+    if (sscanf(line, "%31s %31s %n", source, address, &at) != 2) continue;
     flows[n].to = name(address, "0");
+    flows[n].from.head = (struct cmsghdr){CMSG_LEN(sizeof(struct in_pktinfo)), IPPROTO_IP, IP_PKTINFO};
+    const struct in_pktinfo info = {.ipi_spec_dst = name(source, "0").sin_addr};
+    memcpy(CMSG_DATA(&flows[n].from.head), &info, sizeof info);
     uint8_t* data = malloc(LONGEST);
     size_t length = 0;
     for (unsigned octet; length < LONGEST && sscanf(line + at + 2 * length, "%2x", &octet) == 1; length++) data[length] = (uint8_t)octet;
@@ -76,7 +86,8 @@ static int flood(double seconds, double rate) {
     for (int i = 0; i < BATCH; i++) {
       struct flow* f = &flows[next];
       next = next + 1 == count ? 0 : next + 1;
-      batch[i].msg_hdr = (struct msghdr){.msg_name = &f->to, .msg_namelen = sizeof f->to, .msg_iov = &f->data, .msg_iovlen = 1};
+      batch[i].msg_hdr = (struct msghdr){.msg_name = &f->to, .msg_namelen = sizeof f->to, .msg_iov = &f->data, .msg_iovlen = 1,
+                                         .msg_control = &f->from, .msg_controllen = sizeof f->from};
     }
     const int n = sendmmsg(fd, batch, BATCH, 0);
     if (n > 0) sent += (unsigned long)n;

@@ -131,6 +131,7 @@ interface Flood {
 export const rawSmall: Bench = () =>
   among(['lockstep', 'l2tpns'], async (net, [ours, theirs]) => {
     const rows: Row[] = [];
+    for (const { ends } of [ours!, theirs!]) net.wire(true, ends); // a device counts what was merged as one
     for (const direction of DIRECTIONS) {
       const session = new Map<Target, Loaded['sessions']>();
       for (const target of [ours!, theirs!]) {
@@ -181,20 +182,28 @@ async function flood(net: Net, target: Target, direction: Direction, sessions: L
 function flow(target: Target, direction: Direction, session: Loaded['sessions'][number], i: number): string {
   // A packet ends at the server's device, in a black hole: nobody answers.
   const server = `10.199.${target.n}.1`;
-  const datagram = udp(5_000 + (i % FLOWS), 9, Buffer.alloc(36));
-  if (direction === 'down') return `${session.address} ${datagram.toString('hex')}\n`;
-  const ip = ipv4(session.address, server, datagram);
+  const ports = [5_000 + (i % FLOWS), 9] as const;
+  if (direction === 'down')
+    return `10.201.${target.n}.2 ${session.address} ${udp(`10.201.${target.n}.2`, session.address, ports, Buffer.alloc(36)).toString('hex')}\n`;
+  const ip = ipv4(session.address, server, udp(session.address, server, ports, Buffer.alloc(36)));
   const head = Buffer.from([0, 2, 0, 0, 0, 0, 0xff, 0x03, 0x00, 0x21]);
   head.writeUInt16BE(session.peerTunnelId, 2);
   head.writeUInt16BE(session.peerSessionId, 4);
-  return `10.200.${target.n}.1 ${udp(1701, 1701, Buffer.concat([head, ip])).toString('hex')}\n`;
+  const lns = `10.200.${target.n}.1`;
+  return `${session.local} ${lns} ${udp(session.local, lns, [1701, 1701], Buffer.concat([head, ip])).toString('hex')}\n`;
 }
 
-function udp(from: number, to: number, payload: Buffer): Buffer {
+const octets = (address: string): Buffer => Buffer.from(address.split('.').map(Number));
+
+/** RFC 768, with its checksum: without, nobody merges packets of one flow. */
+function udp(from: string, to: string, [source, destination]: readonly [number, number], payload: Buffer): Buffer {
   const head = Buffer.alloc(8);
-  head.writeUInt16BE(from, 0);
-  head.writeUInt16BE(to, 2);
-  head.writeUInt16BE(8 + payload.length, 4); // checksum 0: none (RFC 768)
+  const length = 8 + payload.length;
+  head.writeUInt16BE(source, 0);
+  head.writeUInt16BE(destination, 2);
+  head.writeUInt16BE(length, 4);
+  const pseudo = Buffer.concat([octets(from), octets(to), Buffer.from([0, 17, length >> 8, length & 0xff])]);
+  head.writeUInt16BE(checksum(Buffer.concat([pseudo, head, payload])) || 0xffff, 6);
   return Buffer.concat([head, payload]);
 }
 
@@ -204,13 +213,18 @@ function ipv4(from: string, to: string, payload: Buffer): Buffer {
   head.writeUInt16BE(20 + payload.length, 2);
   head[8] = 64;
   head[9] = 17;
-  Buffer.from(from.split('.').map(Number)).copy(head, 12);
-  Buffer.from(to.split('.').map(Number)).copy(head, 16);
-  let sum = 0;
-  for (let i = 0; i < 20; i += 2) sum += head.readUInt16BE(i);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
-  head.writeUInt16BE(~sum & 0xffff, 10);
+  octets(from).copy(head, 12);
+  octets(to).copy(head, 16);
+  head.writeUInt16BE(checksum(head), 10);
   return Buffer.concat([head, payload]);
+}
+
+/** RFC 1071. */
+function checksum(data: Buffer): number {
+  let sum = 0;
+  for (let i = 0; i < data.length; i += 2) sum += (data[i]! << 8) | (data[i + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
 }
 
 // ------------------------------------------------------------------------------------------------------- many-sessions
@@ -224,6 +238,7 @@ export const manySessions: Bench = () =>
     const all = (await many!.setUp(MANY)).sessions;
     await one!.tearDown();
     const single = (await one!.setUp(ONE)).sessions;
+    for (const { ends } of [many!, one!]) net.wire(true, ends);
     const rows: Row[] = [];
     for (const direction of DIRECTIONS) {
       const loaded: Flood[] = [];

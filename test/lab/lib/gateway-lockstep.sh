@@ -2,12 +2,16 @@
 # shellcheck shell=bash
 CONTROL=$RUN/gw/control
 
+# The program as it is installed: two files, where the compiled tree has hundreds to open, a second's work in the guest. A mutant
+# lies over the tree.
+PROGRAM=$REPO/build/lab
+[ -z "${LAB_MUTANT:-}" ] || PROGRAM=$REPO
 start_gateway() {
   host_files gw gw
   DEVICES=$(devices gw)
   # The new process empties its files when it gets to run; until then they would show the one before it, ready.
   : > "$RUN/gw/log.json"
-  ip netns exec gw node "$REPO/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
+  ip netns exec gw node "$PROGRAM/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
   GATEWAY=$!
   wait_for 90 gateway_settled
   gateway_said gateway.ready > /dev/null || fail "gw: lockstepd $(gateway_state), not ready: $(gateway_last)"
@@ -24,7 +28,7 @@ lockstep() {
   case "$*" in 'status --json' | 'sessions --json') control_get "/$1" && return ;; esac
   control_command "$@"
 }
-control_command() { on gw node "$REPO/dist/src/ctl.js" --socket "$CONTROL" "$@"; }
+control_command() { on gw node "$PROGRAM/dist/src/ctl.js" --socket "$CONTROL" "$@"; }
 control_get() {
   local answer
   answer=$(printf 'GET %s HTTP/1.0\r\n\r\n' "$1" | socat -t 10 - "UNIX-CONNECT:$CONTROL" 2> /dev/null)
