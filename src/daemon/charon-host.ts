@@ -67,7 +67,7 @@ export class ExternalCharon implements CharonHost {
 
   async start(): Promise<void> {
     const { xfrm, listen } = this.#o;
-    await probeEsp();
+    await probeEsp(xfrm.run);
     await refuseForeign(this.#o);
     await claimXfrm(listen, xfrm);
   }
@@ -90,7 +90,7 @@ export class ExternalCharon implements CharonHost {
  * allowed, nothing of others. Rejects with a sentence.
  */
 export async function prepareKernel(options: KernelOptions): Promise<void> {
-  await probeEsp();
+  await probeEsp(options.xfrm.run);
   await removeStale(options);
   await refuseForeign(options);
   await claimXfrm(options.listen, options.xfrm);

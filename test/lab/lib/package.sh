@@ -27,6 +27,8 @@ services_run() {
 step install "apt install ./old.deb on Debian $(sys cat /etc/debian_version), systemd $(sys systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p')"
 same 'forwarding, before' "$(cat /proc/sys/net/ipv4/ip_forward)" 0
 sys install -D -m 644 /dev/stdin /etc/systemd/system/lockstep.service.d/iptables-legacy.conf < "$REPO/systemd/iptables-legacy.conf"
+# Without DPD the only IKE message the gateway begins is a Delete (order.sh).
+printf '[Service]\nEnvironment=LOCKSTEP_IKE_DPD_DELAY=1h\n' | sys install -D -m 644 /dev/stdin /etc/systemd/system/lockstep.service.d/no-dpd.conf
 check 'apt installs it with what it depends on' apt install --no-install-recommends /root/old.deb iptables
 services_run
 show "$(sys lockstep status)"
@@ -58,6 +60,7 @@ step reload 'three times, under a ping every 0.1 s'
 on c1 busybox ping -i 0.1 -c 150 "$CORP" > "$RUN/c1/ping.log" 2>&1 &
 pinger=$!
 eventually 20 'the ping runs' grep -q seq=3 "$RUN/c1/ping.log"
+( p=$(main_pid lockstep); for i in {1..150}; do echo "T $EPOCHREALTIME"; for t in /proc/$p/task/*; do read -r a b c < $t/schedstat; read -r n < $t/comm; read -r w < $t/wchan; read -r _ _ st _ < $t/stat; echo "${t##*/} $n $st $a $b $c $w"; done; sleep 0.1; done > $RUN/gw/sample.txt 2>/dev/null ) &
 for user in new1 new2 new3; do
   sys sed -i "\$a\\  $user: {password: \"something long\"}" /etc/lockstep/users.yaml
   check "systemctl reload, with user $user added" sys systemctl reload lockstep
@@ -72,7 +75,12 @@ same 'pings lost' "$(sed -n 's/.* \([0-9]*\)% packet loss/\1/p' "$RUN/c1/ping.lo
 step upgrade 'apt install ./new.deb, with a client connected'
 key=$(sys sha256sum /etc/lockstep/psk /etc/lockstep/users.yaml /etc/lockstep/lockstep.yaml)
 was=$(version)
+story_watch
+story_cut
 check 'apt upgrades it' apt install --no-install-recommends /root/new.deb
+# Some clients do not take the end of the IKE SA alone for an end: charon must not be stopped before the gateway has told them.
+in_order 'gw:TermReq client:TermAck gw:CDN gw:StopCCN client:ack gw:IKE-Delete'
+story_end
 services_run
 same 'the version that runs' "$(version)" "$was+1"
 same 'key, users and configuration' "$(sys sha256sum /etc/lockstep/psk /etc/lockstep/users.yaml /etc/lockstep/lockstep.yaml)" "$key"
@@ -88,20 +96,34 @@ check 'SIGKILL' sys sh -c 'systemctl kill -s KILL lockstep lockstep-ike; systemc
 check 'gw: SAs are left in the kernel' test "$(sa_count gw)" -gt 0
 check 'gw: the guard of UDP 1701 stands' test -n "$(gateway_firewall)"
 
+# removed: what must be so after apt remove.
+removed() {
+  same 'strongswan.service is as it was' "$(property strongswan ActiveState) $(property strongswan UnitFileState)" 'active enabled'
+  # Its policies are not ours.
+  sys systemctl stop strongswan
+  same 'gw: SAs left' "$(sa_count gw)" 0
+  same 'gw: xfrm policies left' "$(ip -n gw xfrm policy | grep -c ^src)" 0
+  same 'gw: firewall rules left' "$(gateway_firewall)" ''
+  check 'gw: no device is left' not ip -n gw link show lockstep0
+  same 'forwarding, as before' "$(cat /proc/sys/net/ipv4/ip_forward)" 0
+  same 'processes of lockstep' "$(sys sh -c 'ps -o comm= -u lockstep; pgrep --ns 1 --nslist net -x charon-systemd')" ''
+  same 'AppArmor profiles of lockstep' "$(sys grep -c '^lockstep' /sys/kernel/security/apparmor/profiles)" 0
+}
 step remove 'apt remove'
 check 'apt removes it' apt remove lockstep
-same 'gw: SAs left' "$(sa_count gw)" 0
-same 'gw: xfrm policies left' "$(ip -n gw xfrm policy | grep -c ^src)" 0
-same 'gw: firewall rules left' "$(gateway_firewall)" ''
-check 'gw: no device is left' not ip -n gw link show lockstep0
-same 'forwarding, as before' "$(cat /proc/sys/net/ipv4/ip_forward)" 0
-same 'processes of lockstep' "$(sys sh -c 'ps -o comm= -u lockstep; pgrep --ns 1 --nslist net -x charon-systemd')" ''
-same 'AppArmor profiles of lockstep' "$(sys grep -c '^lockstep' /sys/kernel/security/apparmor/profiles)" 0
-same 'strongswan.service is as it was' "$(property strongswan UnitFileState)" enabled
+removed
 check 'the configuration stays' sys test -e /etc/lockstep/psk
+
+step again 'apt install, with the configuration of before'
+sys systemctl start strongswan
+check 'apt installs it' apt install --no-install-recommends /root/new.deb
+services_run
+same 'strongswan.service' "$(property strongswan ActiveState) $(property strongswan UnitFileState)" 'inactive disabled'
+same 'key, users and configuration' "$(sys sha256sum /etc/lockstep/psk /etc/lockstep/users.yaml /etc/lockstep/lockstep.yaml)" "$key"
 
 step purge 'apt purge'
 check 'apt purges it' apt purge lockstep
+removed
 sys rm -r /etc/systemd/system/lockstep.service.d /root/old.deb /root/new.deb
 same 'files of lockstep left' "$(sys sh -c "find / -xdev \( -path /proc -o -path /sys -o -path /tmp \) -prune -o -name '*lockstep*' -print")" ''
 same 'units of lockstep left' "$(sys systemctl list-units --all --no-legend --plain 'lockstep*')" ''
