@@ -59,6 +59,8 @@ const { name, version, license } = JSON.parse(readFileSync(join(root, 'package.j
 const manifest = { name, version, license, type: 'module', engines: { node: '>=18.19' } };
 writeFileSync(join(out, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 copy('ipsec/strongswan.conf');
+for (const file of ['page.js', 'plot.js']) copy(`dist/src/page/${file}`);
+for (const file of ['index.html', 'page.css']) copy(`src/page/${file}`);
 for (const [addon, file] of Object.entries(ADDONS)) copy(`packages/${addon}/build/Release/${file}.node`);
 if (process.argv.includes('--bare')) process.exit();
 

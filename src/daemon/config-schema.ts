@@ -249,6 +249,14 @@ export const SCHEMA = {
       'not served',
     ),
   },
+  status_page: {
+    listen: leaf(
+      'Serves a page for a browser on this host: live sessions with search and disconnect, plots of the last six hours, failed attempts. Whoever reaches it sees users and addresses and may disconnect them: on loopback that is everybody with an account here, on a socket the group of lockstepd (`ssh -L 9180:/run/lockstep/page.sock gateway`, then http://localhost:9180).',
+      f.optional(f.localListen),
+      null,
+      'not served',
+    ),
+  },
   log: {
     level: leaf('The least important events to log.', f.oneOf('error', 'warn', 'info', 'debug'), 'info'),
     format: leaf(

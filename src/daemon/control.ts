@@ -12,12 +12,10 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
+import { readJson } from './local-http.js';
 import type { TraceQuery, TraceView } from './timeline.js';
 import { clearSocket } from './unix-socket.js';
 import type { SessionView } from './view.js';
-
-/* Implementation */
-const MAX_BODY = 4096;
 
 export interface StatusView {
   readonly state: 'starting' | 'listening' | 'closed' | 'stopping';
@@ -146,17 +144,6 @@ const drainRequest = (body: object): DrainRequest => {
   if (redirect !== null && (typeof redirect !== 'string' || isIP(redirect) === 0))
     throw new Error('redirect: expected an IP address or null');
   return { cancel, close, redirect };
-};
-
-const readJson = async (req: IncomingMessage): Promise<object> => {
-  let text = '';
-  for await (const chunk of req) {
-    text += chunk;
-    if (text.length > MAX_BODY) throw new Error('the request is too long');
-  }
-  const value: unknown = JSON.parse(text);
-  if (typeof value !== 'object' || value === null) throw new Error('expected a JSON object');
-  return value;
 };
 
 const send = (res: ServerResponse, status: number, body: unknown): void => {

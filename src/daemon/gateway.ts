@@ -8,23 +8,26 @@ import { LocalAaa } from './aaa.js';
 import type { Config } from './config.js';
 import { configWarnings, excludedAddresses, ownAddresses } from './config-check.js';
 import { Connections } from './connections.js';
-import { ControlServer, type DrainRequest, type StatusView } from './control.js';
+import { type ControlHandlers, ControlServer, type DrainRequest, type StatusView } from './control.js';
 import { Drive, type Driven } from './drive.js';
 import { eventFields } from './facts.js';
 import { healthView, poolView, sessionsView, snapshot, statusView, type Viewed } from './gateway-view.js';
+import { History } from './history.js';
 import type { Host, Listening } from './host.js';
 import { IkeLogWatch } from './ike-log.js';
 import { ipsecPolicy, provesIdentity } from './ipsec-policy.js';
 import { Listener } from './listener.js';
+import type { LocalServer } from './local-http.js';
 import { type Log, tee } from './log.js';
 import { Metrics } from './metrics.js';
-import { MetricsServer } from './metrics-server.js';
+import { serveMetrics } from './metrics-server.js';
 import { CAUTIOUS_MTU } from './mtu.js';
 import { endpointConfig, ipsecSettings, linkConfig } from './protocol-config.js';
 import { Reach } from './reach.js';
 import { configChange, withReloadable } from './reload.js';
 import { SaRegistry } from './sa-registry.js';
 import { Sidecar } from './sidecar.js';
+import { serveStatusPage } from './status-page.js';
 import { Timeline } from './timeline.js';
 import type { UserStore } from './users.js';
 
@@ -53,6 +56,7 @@ export class Gateway {
   readonly #sas = new SaRegistry();
   readonly #timeline = new Timeline();
   readonly #metrics: Metrics | undefined;
+  readonly #history: History | undefined;
   readonly #ikeLog = new IkeLogWatch((failure) => {
     this.#timeline.ikeFailed(failure);
     this.#metrics?.ikeFailed(failure.cause);
@@ -67,7 +71,8 @@ export class Gateway {
   readonly #reach: Reach;
   #sidecar: Sidecar | undefined;
   #control: ControlServer | undefined;
-  #metricsServer: MetricsServer | undefined;
+  #metricsServer: LocalServer | undefined;
+  #statusPage: LocalServer | undefined;
   #users: UserStore;
   #policyInForce: IkePolicy | undefined;
   #state: StatusView['state'] = 'starting';
@@ -82,7 +87,12 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     const { host, config, users } = options;
     this.#metrics = config.metrics.listen === null ? undefined : new Metrics(() => snapshot(this.#viewed()));
-    const log = this.#timeline.listening(tee(options.log, (event, fields) => this.#metrics?.event(event, fields)));
+    this.#history = config.statusPage.listen === null ? undefined : new History(() => snapshot(this.#viewed()));
+    const counted = tee(options.log, (event, fields) => {
+      this.#metrics?.event(event, fields);
+      this.#history?.event(event, fields);
+    });
+    const log = this.#timeline.listening(counted);
     this.#o = { ...options, log };
     this.#config = config;
     this.#users = users;
@@ -230,6 +240,7 @@ export class Gateway {
     // Last of all: while anything of ours could still send from 1701, the guard stands.
     if (silent) await this.#step('guard', () => this.#reach.removeGuard());
     await this.#step('metrics', () => this.#metricsServer?.close());
+    await this.#step('status page', () => this.#statusPage?.close());
     await this.#step('control', () => this.#control?.close());
     log.info('gateway.stopped', { reason });
   }
@@ -287,7 +298,7 @@ export class Gateway {
     const { config, log } = this.#o;
     mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
     mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-    this.#control = await ControlServer.open(config.control.socket, {
+    const handlers: ControlHandlers = {
       status: () => statusView(this.#viewed()),
       sessions: () => sessionsView(this.#viewed()),
       disconnect: (target) => {
@@ -298,10 +309,13 @@ export class Gateway {
       trace: (query) => this.#timeline.view(query),
       reload: () => this.#o.onReload?.(),
       drain: (request) => this.#adminDrain(request),
-    });
-    const { listen } = config.metrics;
-    if (listen !== null && this.#metrics !== undefined)
-      this.#metricsServer = await MetricsServer.open(listen, this.#metrics, () => healthView(this.#viewed()));
+    };
+    this.#control = await ControlServer.open(config.control.socket, handlers);
+    const { metrics, statusPage } = config;
+    if (metrics.listen !== null && this.#metrics !== undefined)
+      this.#metricsServer = await serveMetrics(metrics.listen, this.#metrics, () => healthView(this.#viewed()));
+    if (statusPage.listen !== null && this.#history !== undefined)
+      this.#statusPage = await serveStatusPage(statusPage.listen, handlers, this.#history);
   }
 
   /** Not the end: the daemon runs on, with nobody let in. */

@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { loadConfig } from '../../src/daemon/config.js';
 import { callControl, type StatusView } from '../../src/daemon/control.js';
 import { Gateway } from '../../src/daemon/gateway.js';
+import type { Overview } from '../../src/daemon/status-page.js';
 import { UserStore } from '../../src/daemon/users.js';
 import type { RawListener } from '../../src/io/firewall.js';
 import { Client, SERVER } from '../lib/daemon-client.js';
@@ -484,6 +485,26 @@ t.test('the control socket: who is there, the pool, a drain and its end', async 
   await host.failPlane();
   await t.rejects(callControl(socket, 'POST', '/drain', {}), { message: 'the gateway is stopping' });
   await gateway.stop('end');
+});
+
+t.test('the status page of a gateway with a client; it goes with the gateway', async (t) => {
+  const place = mkdtempSync(join(tmpdir(), 'gw-'));
+  t.teardown(() => rmSync(place, { recursive: true, force: true }));
+  const socket = join(place, 'p.sock');
+  const { host, open } = make(t, new MemoryHost(), {
+    yaml: `ike: {psk_file: psk}\nstatus_page: {listen: ${socket}}`,
+  });
+  const gateway = open();
+  await gateway.start();
+  await connected(host);
+  const { sessions, status } = (await callControl(socket, 'GET', '/api/overview')) as Overview;
+  t.match(sessions, [{ user: 'alice', state: 'up' }]);
+  t.match(status, { state: 'listening', sessions: 1 });
+  t.match(await callControl(socket, 'GET', '/api/history'), [{ sessions: 0 }], 'one point at the start');
+  await host.failPlane();
+  t.match(await callControl(socket, 'GET', '/api/overview'), { status: { state: 'closed' }, sessions: [] });
+  await gateway.stop('end');
+  t.equal(existsSync(socket), false);
 });
 
 t.test('metrics and health of a gateway with a client; nothing of it without metrics.listen', async (t) => {

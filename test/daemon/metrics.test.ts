@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { localListen } from '../../src/daemon/config-format.js';
 import { Metrics, type Snapshot } from '../../src/daemon/metrics.js';
-import { type Health, MetricsServer } from '../../src/daemon/metrics-server.js';
+import { type Health, serveMetrics } from '../../src/daemon/metrics-server.js';
 
 const SNAPSHOT: Snapshot = {
   listening: true,
@@ -74,7 +74,7 @@ const open = async (t: Test, health: () => Health) => {
   const dir = mkdtempSync(join(tmpdir(), 'metrics-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
   const socketPath = join(dir, 'm.sock');
-  const server = await MetricsServer.open(socketPath, new Metrics(() => SNAPSHOT), health);
+  const server = await serveMetrics(socketPath, new Metrics(() => SNAPSHOT), health);
   t.teardown(() => server.close());
   const get = (path: string, method = 'GET') =>
     new Promise<{ status: number; type: string | undefined; text: string }>((resolve, reject) => {
@@ -111,15 +111,15 @@ t.test('loopback works too; an address in use is a sentence', async (t) => {
   await server.close();
   t.throws(() => statSync(socketPath), { code: 'ENOENT' }, 'close removes the socket');
   writeFileSync(socketPath, 'precious');
-  await t.rejects(MetricsServer.open(socketPath, metrics, ready), {
+  await t.rejects(serveMetrics(socketPath, metrics, ready), {
     message: `metrics.listen: ${socketPath} is there and is no socket: name another path, or remove it`,
   });
   t.equal(readFileSync(socketPath, 'utf8'), 'precious');
-  await t.rejects(MetricsServer.open('/no/such/directory/m.sock', metrics, ready), {
+  await t.rejects(serveMetrics('/no/such/directory/m.sock', metrics, ready), {
     message: /^metrics\.listen: \/no\/such\/directory\/m\.sock cannot be opened \(E/,
   });
-  await t.rejects(MetricsServer.open('127.0.0.1:999999', metrics, ready));
-  const loop = await MetricsServer.open('127.0.0.1:0', metrics, ready);
+  await t.rejects(serveMetrics('127.0.0.1:999999', metrics, ready));
+  const loop = await serveMetrics('127.0.0.1:0', metrics, ready);
   await loop.close();
 });
 
