@@ -8,6 +8,7 @@ import { addDoctor } from './doctor.js';
 import { addDrain } from './drain.js';
 import { addImport } from './import.js';
 import { addPool } from './pool.js';
+import { addProfile } from './profile.js';
 import { addSession, addSessions } from './sessions.js';
 import { type Shell, UsageError } from './shell.js';
 import { addStatus } from './status.js';
@@ -35,6 +36,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDoctor,
   addConfig,
   addImport,
+  addProfile,
   addVersion,
 ];
 
