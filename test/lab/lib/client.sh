@@ -43,13 +43,13 @@ client_dial() {
   echo $! > "$dir/xl2tpd.job"
 }
 client_ppp_last() { tail -2 "$RUN/$1/ppp.log" 2> /dev/null | tr '\n' ' '; }
-ppp_address() { on "$1" ip -4 -o addr show dev ppp0 2> /dev/null | sed -n 's/.*inet \([0-9.]*\).*/\1/p'; }
-ppp_up() { [ -n "$(ppp_address "$1")" ]; }
-ppp_gone() { ! on "$1" ip link show ppp0; }
+ppp_address() { [[ $(ip -n "$1" -4 -o addr show dev ppp0 2> /dev/null) =~ inet\ ([0-9.]+) ]] && echo "${BASH_REMATCH[1]}"; }
+ppp_up() { [[ $(ip -n "$1" -4 -o addr show dev ppp0) == *inet* ]]; }
+ppp_gone() { ! ip -n "$1" link show ppp0; }
 ppp_said() { grep -qE -- "$2" "$RUN/$1/ppp.log"; }
 reaches() { on "$1" busybox ping -q -c 1 -W 2 "$2"; }
-sa_count() { on "$1" ip xfrm state | grep -c ^src; }
-no_sa() { [ "$(sa_count "$1")" = 0 ]; }
+sa_count() { ip -n "$1" xfrm state | grep -c ^src; }
+no_sa() { [ -z "$(ip -n "$1" xfrm state)" ]; }
 
 # client_hangup HOST: what `echo d` does: pppd ends, CDN and StopCCN go out; IPsec is left to the gateway.
 client_hangup() { echo 'd gw' > "$RUN/$1/l2tp-control"; }

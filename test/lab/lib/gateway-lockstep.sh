@@ -17,7 +17,7 @@ start_gateway() {
   gateway_said gateway.ready > /dev/null || fail "gw: lockstepd $(gateway_state), not ready: $(gateway_last)"
   same 'gw: lockstepd answers on its control socket' "$(control_command status --json | jq -r .state)" listening
 }
-gateway_settled() { gateway_said gateway.ready || ! kill -0 "$GATEWAY"; }
+gateway_settled() { [[ $(< "$RUN/gw/log.json") == *'"event":"gateway.ready"'* ]] || ! kill -0 "$GATEWAY"; }
 gateway_state() { kill -0 "$GATEWAY" 2> /dev/null && echo runs || { wait "$GATEWAY"; echo "ended with status $?"; }; }
 gateway_last() {
   grep -m 1 -E '^[A-Za-z]*Error|^lockstep' "$RUN/gw/stderr" || tail -n 2 "$RUN/gw/stderr" "$RUN/gw/log.json"

@@ -3,7 +3,7 @@
 
 # flood HOST ADDRESS: about 50 datagrams a second from HOST, whatever becomes of them, until flood_end.
 flood() {
-  ip netns exec "$1" bash -c "while sleep 0.02; do echo lockstep-load > /dev/udp/$2/9; done" 2> /dev/null &
+  ip netns exec "$1" bash -c "exec {never}<> <(:); while ! read -r -t 0.02 -u \$never; do echo lockstep-load > /dev/udp/$2/9; done" 2> /dev/null &
   FLOOD=$!
 }
 flood_end() { kill "$FLOOD" 2> /dev/null; wait "$FLOOD" 2> /dev/null; }

@@ -1,13 +1,15 @@
 # Conditions. Nothing in the lab sleeps for a length of time; it waits until something is so, at most for a length of time.
 # shellcheck shell=bash
 
+# A process costs the guest tens of milliseconds of its one CPU, which whoever is waited for needs, too: waiting starts none.
+exec {NEVER}<> <(:)
 # wait_for SECONDS COMMAND...: until the command succeeds; 1 when time is up.
 wait_for() {
   local until=$((SECONDS + $1))
   shift
   until "$@" > /dev/null 2>&1; do
     [ "$SECONDS" -lt "$until" ] || return 1
-    sleep 0.2
+    read -r -t 0.3 -u "$NEVER" || :
   done
 }
 # check TEXT COMMAND...: must be so now.
