@@ -1,6 +1,6 @@
 #!/bin/bash
-# Everything the other commands need, on a fresh Debian 12 with Node 20, as root: packages, node_modules, native addons, compiled
-# TypeScript. Does only what is missing, says what it does, and is quick when nothing is.
+# setup.sh [--tests]: everything the other commands need, on a fresh Debian 12 with Node 20, as root: packages, node_modules, native
+# addons, compiled TypeScript. Does only what is missing, says what it does, and is quick when nothing is.
 set -eu
 shopt -s nullglob
 cd "$(dirname "$(readlink -f "$0")")/.."
@@ -14,6 +14,8 @@ PACKAGES=(
   user-mode-linux xl2tpd ppp
   busybox iproute2 iptables jq kmod nftables procps socat strongswan-pki tcpdump
 )
+# What only the tests want: the status page's browser, vagrant to check its file.
+[ "${1:-}" != --tests ] || PACKAGES+=(chromium vagrant vagrant-libvirt)
 
 packages() {
   local missing=() installed

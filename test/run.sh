@@ -23,10 +23,13 @@ one() {
   if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "== $name failed"; fi
 }
 
-one set-up .ci/setup.sh
+one set-up .ci/setup.sh --tests
 [ "$failed" = 0 ] || { finish; exit 1; }
 one format+lint node_modules/.bin/biome check --reporter=summary .
 one imports node .ci/imports.mjs
+
+vagrantfile() { cd vagrant && vagrant validate > /dev/null; }
+one vagrant vagrantfile
 
 echo '== unit tests'
 rows=$(wc -l < "$totals")

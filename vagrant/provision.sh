@@ -22,19 +22,11 @@ case $role in
     systemd-run --quiet --unit lockstepd node /lockstep/dist/src/main.js --config /etc/lockstep/lockstep.yaml
     ;;
   nat)
-    install_packages nftables
+    install_packages iptables
     sysctl -qw net.ipv4.ip_forward=1
     wan=$(ip -o -4 addr show to 198.51.100.2 | awk '{ print $2 }')
-    nft -f - << X
-table ip lab
-delete table ip lab
-table ip lab {
-  chain out {
-    type nat hook postrouting priority 100
-    oifname "$wan" masquerade
-  }
-}
-X
+    rule=(POSTROUTING -o "$wan" -j MASQUERADE)
+    iptables -t nat -C "${rule[@]}" 2> /dev/null || iptables -t nat -A "${rule[@]}"
     ;;
   c1 | c2)
     install_packages charon-systemd strongswan-swanctl libstrongswan-standard-plugins xl2tpd ppp busybox socat
