@@ -13,6 +13,7 @@ import { onSignal } from './daemon/leaving.js';
 import { createLogger, type RootLog as Log } from './daemon/log.js';
 import { cleanHost, prepareIke } from './daemon/upkeep.js';
 import { UserStore } from './daemon/users.js';
+import { keepMemoryOutOfCores } from './io/core-dump.js';
 import { serviceManager } from './io/notify.js';
 
 interface Arguments {
@@ -46,6 +47,7 @@ const parseArguments = (): Arguments =>
 
 const main = async (): Promise<void> => {
   const args = parseArguments();
+  keepMemoryOutOfCores();
   if (existsSync(args.config)) {
     if (args.init === true) process.stdout.write(`${args.config} is there already: nothing was changed\n`);
   } else if (args.check !== true && args.prepareIke !== true && args.clean !== true) {
