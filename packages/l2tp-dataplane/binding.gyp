@@ -10,6 +10,7 @@
         "src/forward.cc",
         "src/icmp.cc",
         "src/parse.cc",
+        "src/punt.cc",
         "src/routes.cc",
         "src/segment.cc",
         "src/socket.cc",

@@ -29,6 +29,8 @@ export interface AuthVerdict {
   readonly facts?: Readonly<Record<string, unknown>>;
   /** Of an accepted user; absent = none. */
   readonly limit?: Limit;
+  /** Networks of an accepted user's split tunnel; absent = everyone's. */
+  readonly routes?: readonly string[];
 }
 
 export type AuthCause =
@@ -93,6 +95,7 @@ export class LocalAaa implements Aaa {
           ? accepted
           : { ...accepted, authenticatorResponse: proof.authenticatorResponse },
       ...(user.limit === undefined ? {} : { limit: user.limit }),
+      ...(user.routes === undefined ? {} : { routes: user.routes }),
     };
   }
 

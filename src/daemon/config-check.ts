@@ -3,12 +3,13 @@
 import { isIP } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
 import type { RawListener } from '../io/firewall.js';
-import { type Ipv4Range, inRange, ipv4ToNumber, numberToIpv4, overlap } from '../proto/aaa/address.js';
+import { inRange, ipv4Network, ipv4ToNumber, numberToIpv4, overlap } from '../proto/aaa/address.js';
 import { validityProblems } from './certificates.js';
 import type { Config, IkeConfig, OriginOf } from './config.js';
 import type { PoolRange } from './config-format.js';
 import type { Settings } from './config-schema.js';
 import { ConfigError, type Origin, show } from './errors.js';
+import { FULL_TUNNEL, splitTunnelProblem, tooManyToTell } from './split-tunnel.js';
 import { UserStore } from './users.js';
 
 /** pool.gateway, or what `auto` stands for. @throws ConfigError when it cannot be the gateway of this pool */
@@ -66,6 +67,7 @@ export function checkConfig(config: Config): void {
       );
   }
   checkKeys(config);
+  checkDhcp(config);
   if (listen.addresses !== 'auto') refuseInPool(config, listen.addresses);
   checkRaw(config);
   if (limits.halfOpenPerAddress > limits.halfOpen)
@@ -75,6 +77,14 @@ export function checkConfig(config: Config): void {
       `${limits.halfOpenPerAddress} is more than limits.half_open`,
       `at most ${limits.halfOpen}`,
     );
+}
+
+function checkDhcp({ dhcp, routes, origin }: Config): void {
+  const wrong = dhcp.routes === 'auto' ? undefined : splitTunnelProblem(dhcp.routes, routes);
+  if (wrong === undefined) return;
+  const { at, problem, allowed } = wrong;
+  const key = at === undefined ? 'dhcp.routes' : `dhcp.routes[${at}]`;
+  throw new ConfigError(origin('dhcp.routes', at === undefined ? [] : [at]), key, problem, allowed);
 }
 
 function checkRaw({ listen: { addresses, raw }, ike, origin }: Config): void {
@@ -264,6 +274,16 @@ export function configWarnings(config: Config): Warning[] {
       'config.identity-unproven',
       '`identity` binds users, but nothing proves an identity: these users are refused. It takes ike.certificates, or ike.psk_ids with psk_file: none',
     );
+  if (config.dhcp.routes !== 'auto' && config.dhcp.routes.includes(FULL_TUNNEL))
+    warn(
+      'config.full-tunnel',
+      `dhcp.routes has ${FULL_TUNNEL}: also clients set up for a split tunnel send all their traffic through the gateway`,
+    );
+  if (tooManyToTell(config))
+    warn(
+      'config.routes-not-told',
+      'the networks of `routes` do not fit into a DHCP option, so clients with a split tunnel are told none: name the most important ones in dhcp.routes',
+    );
   for (const warning of config.ike === null ? [] : ikeWarnings(config.ike)) warnings.push(warning);
   return warnings;
 }
@@ -296,16 +316,6 @@ function ikeWarnings({ psk, pskRanges, pskIds, aggressive, certificates }: IkeCo
         `a pre-shared key has fewer than ${STRONG_PSK} characters: whoever records one handshake can guess it offline`,
       );
   return warnings;
-}
-
-/** The range of the IPv4 network an `address/length` lies in; undefined for IPv6. */
-export function ipv4Network(cidr: string): Ipv4Range | undefined {
-  const [address = '', bits] = cidr.split('/');
-  const n = ipv4ToNumber(address);
-  if (n === undefined) return undefined;
-  const size = 2 ** (32 - Number(bits));
-  const first = Math.floor(n / size) * size;
-  return { first, last: first + size - 1 };
 }
 
 const isLinkLocal = (address: string): boolean => /^(169\.254\.|fe[89ab][0-9a-f]:)/i.test(address);

@@ -54,12 +54,13 @@ users:
 Each user has either \`password\` (cleartext; needed for \`chap-md5\` and \`pap\`) or \`nt_hash\` (32 hexadecimal digits: MD4 of
 the password in UTF-16LE; enough for \`mschapv2\`, and as good as the password to whoever steals it). \`address\` is an IPv4
 address this user always gets and nobody else does. \`sessions\` replaces \`limits.sessions_per_user\` for this user. \`limit\` is the rate in bits per
-second of each of this user's sessions, \`limit: 20000000\` or \`limit: {up: 5000000, down: 20000000}\`; what exceeds it is dropped. A client may send \`DOMAIN\\user\` or \`user@realm\`: the exact name is
+second of each of this user's sessions, \`limit: 20000000\` or \`limit: {up: 5000000, down: 20000000}\`; what exceeds it is dropped. \`routes\` are
+the networks this user's split tunnel is told, instead of \`dhcp.routes\` ([split-tunnel.md](split-tunnel.md)). A client may send \`DOMAIN\\user\` or \`user@realm\`: the exact name is
 looked for first, then the name alone. The file must have mode 0600. After a change send \`SIGHUP\`.
 
 ## What SIGHUP takes over
 
-The users, \`users_file\` and \`identity\`; keys, certificates, revocation lists, proposals and lifetimes: all of \`ike.\` but \`ike.aggressive\`, \`ike.charon\`,
+The users, \`users_file\`, \`identity\` and \`dhcp.\`; keys, certificates, revocation lists, proposals and lifetimes: all of \`ike.\` but \`ike.aggressive\`, \`ike.charon\`,
 \`ike.allow_foreign\` and \`ike.vici\`. Clients that are connected stay, under what they connected with; new ones need the new.
 The log says which keys were taken over (\`config.reloaded\`) and which wait for a restart (\`config.needs-restart\`). With a mistake
 in either file nothing changes, and one sentence in the log says what is wrong.

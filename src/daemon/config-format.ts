@@ -126,6 +126,13 @@ export const mapping = <T>(names: string, value: Format<T>, max = 65_536): Forma
 export const text = (allowed: string, pattern: RegExp): Format<string> =>
   format(allowed, (raw) => (typeof raw === 'string' && pattern.test(raw) ? raw : undefined));
 
+/** In lower case, without a dot at the end. */
+export const domain: Format<string> = format('a domain name of at most 64 characters such as corp.example', (raw) => {
+  const name = typeof raw === 'string' ? raw.toLowerCase() : '';
+  const labels = name.split('.');
+  return name.length <= 64 && labels.every((l) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(l)) ? name : undefined;
+});
+
 /**
  * An IKE identity in strongSwan's notation. Not an address: Main Mode finds keys by the peer's address, so a key of that
  * identity would serve whoever comes from there. No wildcards: it is one client's.

@@ -139,6 +139,19 @@ export const SCHEMA = {
     f.list(f.cidr, { max: 256 }),
     [],
   ),
+  dhcp: {
+    routes: leaf(
+      'Networks that clients with a split tunnel are told (options 121 and 249 in the answer to a DHCPINFORM). `auto`: those of `routes`. Empty: none. Users may have others (`routes` in the users file). `0.0.0.0/0` is a full tunnel, for it alone. Read again on SIGHUP.',
+      f.wordOr('auto', f.list(f.cidr, { max: 64 })),
+      'auto',
+    ),
+    domain: leaf(
+      'DNS suffix told to clients that ask with a DHCPINFORM. Read again on SIGHUP.',
+      f.optional(f.domain),
+      null,
+      'none',
+    ),
+  },
   ppp: {
     auth: leaf(
       'Authentication methods, preferred first. `chap-md5` and `pap` need cleartext passwords in the users file.',

@@ -13,6 +13,7 @@ import type { EndpointIn, EndpointOut } from '../proto/l2tp/events.js';
 import { type ResultCode, tryAnother } from '../wire/l2tp/codes.js';
 import { never } from '../wire/result.js';
 import { adviceFor, type EndCause } from './advice.js';
+import { Answers, type AnswersOptions } from './answers.js';
 import type { Drive, Driven } from './drive.js';
 import { ikeFields, peerFields } from './facts.js';
 import { HoldQueue } from './hold.js';
@@ -47,7 +48,8 @@ const CLEAR: ResultCode = { result: 1 };
 const SHUTTING_DOWN: ResultCode = { result: 6 };
 
 export interface ConnectionsOptions
-  extends Omit<SessionsOptions, 'registry' | 'mtuOf' | 'probeSizes' | 'call' | 'onEnd'> {
+  extends Omit<SessionsOptions, 'registry' | 'mtuOf' | 'probeSizes' | 'call' | 'onEnd'>,
+    AnswersOptions {
   readonly endpoint: Endpoint;
   /** Upper bound of the inner MTU; the SA's own may be smaller. */
   readonly maxMtu: number;
@@ -70,6 +72,7 @@ export class Connections {
   readonly #dataplane: Dataplane;
   readonly #endpoint: Driven<EndpointIn>;
   readonly #sessions: Sessions;
+  readonly #answers: Answers;
   readonly #hold = new HoldQueue();
   /** mark -> cancels what happens when no tunnel comes up: the hint of why, or the end of an SA that had one. */
   readonly #hints = new Map<number, () => void>();
@@ -86,6 +89,7 @@ export class Connections {
     this.#drive = options.drive;
     this.#dataplane = options.dataplane;
     this.#endpoint = options.drive.add(options.endpoint, (out) => this.#onEndpoint(out));
+    this.#answers = new Answers(options);
     this.#sessions = new Sessions({
       ...options,
       registry: this.registry,
@@ -197,8 +201,10 @@ export class Connections {
         this.#endpoint.input({ type: 'traffic', tunnelId: session.tunnel.id });
         return this.#sessions.frame(session, up.data);
       }
-      case 'punt':
-        return; // DHCPINFORM, RS and DHCPv6 are not answered: README, "not supported"
+      case 'punt': {
+        const session = this.registry.session(up.tunnelId, up.sessionId);
+        return session === undefined ? undefined : this.#answers.packet(session, up.data);
+      }
       case 'violation':
         this.#o.log.warn('packet.violation', {
           tunnelId: up.tunnelId,

@@ -8,8 +8,8 @@ import { linkSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
-import { overlap } from '../proto/aaa/address.js';
-import { globalAddresses, type Interfaces, ipv4Network } from './config-check.js';
+import { ipv4Network, overlap } from '../proto/aaa/address.js';
+import { globalAddresses, type Interfaces } from './config-check.js';
 import { ConfigError, whyUnreadable } from './errors.js';
 
 export interface FirstRunOptions {

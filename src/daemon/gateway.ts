@@ -22,7 +22,7 @@ import { type Log, tee } from './log.js';
 import { Metrics } from './metrics.js';
 import { serveMetrics } from './metrics-server.js';
 import { CAUTIOUS_MTU } from './mtu.js';
-import { endpointConfig, ipsecSettings, linkConfig } from './protocol-config.js';
+import { endpointConfig, informSettings, ipsecSettings, linkConfig } from './protocol-config.js';
 import { Reach } from './reach.js';
 import { configChange, withReloadable } from './reload.js';
 import { SaRegistry } from './sa-registry.js';
@@ -120,6 +120,7 @@ export class Gateway {
       aaa: this.#localAaa(),
       log,
       link: linkConfig(config),
+      inform: () => informSettings(this.#config),
       maxMtu,
       helloIntervalMs: config.l2tp.helloInterval,
       maxSessions: config.limits.sessions,
@@ -278,6 +279,7 @@ export class Gateway {
       return host.openDataplane({
         tunFds: this.#inside.fds,
         vnetHeader: this.#inside.vnetHeader,
+        gateway: [this.#o.config.pool.gateway],
         onUpcalls: (batch) => {
           this.#metrics?.upcalls(batch.length);
           this.#connections.onUpcalls(batch);

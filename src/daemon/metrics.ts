@@ -41,6 +41,7 @@ export class Metrics {
   readonly #failures: Counter<'cause'>;
   readonly #ends: Counter<'cause'>;
   readonly #upcalls: Counter;
+  readonly #informed: Counter;
   /** Of sessions that ended. */
   readonly #past = { in: 0, out: 0, drops: new Map<string, number>() };
 
@@ -53,6 +54,7 @@ export class Metrics {
     this.#failures = counter('lockstep_failures_total', 'Attempts and sessions that failed, by cause', ['cause']);
     this.#ends = counter('lockstep_sessions_ended_total', 'Sessions that ended, by cause', ['cause']);
     this.#upcalls = counter('lockstep_upcalls_total', 'Packets handed to the control plane', []);
+    this.#informed = counter('lockstep_dhcp_informed_total', 'DHCPINFORMs of clients that were answered', []);
     for (const stage of Object.values(STEPS)) this.#steps.inc({ stage }, 0);
     this.#gauges();
     this.#totals();
@@ -65,6 +67,7 @@ export class Metrics {
     const stage = STEPS[event];
     if (stage !== undefined) this.#steps.inc({ stage });
     if (event === 'ike.no-l2tp') this.#failures.inc({ cause: 'no-l2tp' });
+    if (event === 'dhcp.informed') this.#informed.inc();
     if (event === 'session.end') this.#ended(fields);
   }
 

@@ -2,10 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { endpointConfig as complete, defaultLimits, defaults, type EndpointConfig } from '../proto/l2tp/config.js';
 import type { LinkConfig } from '../proto/ppp/events.js';
+import type { InformSettings } from './answers.js';
 import type { Config, IkeConfig } from './config.js';
 import type { IpsecSettings } from './ipsec-policy.js';
 import { pooledRandom } from './random.js';
 import { Secret } from './secret.js';
+import { routesToTell } from './split-tunnel.js';
 
 /** A tunnel whose only call failed or ended: time for another call, and not longer, for its IKE SA stays with it. */
 const EMPTY_TUNNEL_MS = 20_000;
@@ -53,6 +55,14 @@ export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'>
   setupTimeoutMs: ppp.setupTimeout,
   authTries: ppp.authTries,
   random,
+});
+
+export const informSettings = (config: Config): InformSettings => ({
+  gateway: config.pool.gateway,
+  dns: config.dns,
+  nbns: config.nbns,
+  domain: config.dhcp.domain,
+  routes: routesToTell(config),
 });
 
 /**

@@ -28,6 +28,8 @@ export interface Session {
   /** The path is probed, since LCP came up. */
   probed?: true;
   user?: string;
+  /** The user's own split-tunnel networks. */
+  routes?: readonly string[];
   address?: string;
   /** Counts `authenticate`s: a verdict of an older one is void. */
   authAttempt?: number;
@@ -117,6 +119,7 @@ export class Registry {
   unidentify(session: Session): void {
     this.#unindex(session);
     delete session.user;
+    delete session.routes;
     delete session.address;
   }
 

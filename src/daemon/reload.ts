@@ -13,7 +13,10 @@ export interface ConfigChange {
 /** Of `ike.`, all but what charon and the daemon were started with. */
 const FIXED = ['ike.aggressive', 'ike.charon', 'ike.allow_foreign', 'ike.vici'];
 const reloadable = (key: string): boolean =>
-  key === 'users_file' || key === 'identity' || (key.startsWith('ike.') && !FIXED.includes(key));
+  key === 'users_file' ||
+  key === 'identity' ||
+  key.startsWith('dhcp.') ||
+  (key.startsWith('ike.') && !FIXED.includes(key));
 
 export function configChange(before: Config, after: Config): ConfigChange {
   const section = (before.ike === null) !== (after.ike === null);
@@ -26,8 +29,8 @@ export function configChange(before: Config, after: Config): ConfigChange {
 
 /** `before` with what of `after` needs no restart. */
 export function withReloadable(before: Config, after: Config): Config {
-  const { origin, usersFile, identity } = after;
-  return { ...before, origin, usersFile, identity, ike: withFixed(before.ike, after.ike) };
+  const { origin, usersFile, identity, dhcp } = after;
+  return { ...before, origin, usersFile, identity, dhcp, ike: withFixed(before.ike, after.ike) };
 }
 
 function withFixed(before: IkeConfig | null, after: IkeConfig | null): IkeConfig | null {

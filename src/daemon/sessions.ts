@@ -174,13 +174,14 @@ export class Sessions {
       claim: (user: string) => this.#replaceStale(session, user),
     };
     aaa.authenticate(request, context).then(
-      ({ result, cause, facts, limit = NO_LIMIT }) => {
+      ({ result, cause, facts, limit = NO_LIMIT, routes }) => {
         if (!this.#lives(session) || session.authAttempt !== attempt) {
           if (result.ok) aaa.release(result.address);
           return;
         }
         if (result.ok) {
           registry.identify(session, result.user, result.address);
+          if (routes !== undefined) session.routes = routes;
           dataplane.updateSession(tunnelId, sessionId, { limit });
           delete session.refused;
           session.stage = 'ipcp';

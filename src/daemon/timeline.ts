@@ -339,6 +339,7 @@ const STORIES: Readonly<Record<string, Story>> = {
   'auth.ok': { stage: 'ipcp', say: (f) => `authenticated with ${text(f.method)}, IPCP begins` },
   'auth.failed': { say: (f) => `authentication of ${text(f.user)} with ${text(f.method)} failed: ${text(f.cause)}` },
   'session.up': { stage: 'up', say: (f) => `connected: ${text(f.address)}, MTU ${text(f.mtu)}` },
+  'dhcp.informed': { say: (f) => `the client asked by DHCPINFORM and was told ${text(f.routes)} networks` },
   'session.end': { say: (f) => `ended after ${text(f.upSeconds)} s: ${text(f.reason)}` },
   'tunnel.moved': { say: (f) => `the client moved to ${text(f.remote)}` },
   'tunnel.down': { say: (f) => `the L2TP tunnel is down, by ${text(f.by)}` },

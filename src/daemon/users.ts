@@ -6,11 +6,12 @@ import { ipv4ToNumber } from '../proto/aaa/address.js';
 import { ntPasswordHash } from '../proto/ppp/mschap.js';
 import type { Config } from './config.js';
 import { excludedAddresses } from './config-check.js';
-import { ip, NotAllowed } from './config-format.js';
+import { cidr, ip, list, NotAllowed } from './config-format.js';
 import { parseYaml, type YamlFile } from './config-yaml.js';
-import { ConfigError, nearest, type Origin } from './errors.js';
+import { ConfigError, nearest, type Origin, show } from './errors.js';
 import { Secret } from './secret.js';
 import { readSecretFile } from './secret-file.js';
+import { splitTunnelProblem } from './split-tunnel.js';
 
 export interface Limit {
   readonly up: number;
@@ -29,6 +30,8 @@ export interface User {
   readonly disabled: boolean;
   /** Bits per second of IP packets, from and to the user, in each session; 0 = no limit. */
   readonly limit?: Limit;
+  /** Networks of a split tunnel, instead of dhcp.routes. */
+  readonly routes?: readonly string[];
   /** Sessions at one time, instead of limits.sessions_per_user. */
   readonly sessions?: number;
 }
@@ -80,7 +83,7 @@ export class UserStore {
         );
       if (user.address !== undefined) addresses.set(user.address, name);
       users.set(name, user);
-      origins.set(name, origin(yaml, ['users', name, 'address']));
+      for (const key of ['address', 'routes']) origins.set(`${name}.${key}`, origin(yaml, ['users', name, key]));
     }
     return new UserStore(path, users, origins);
   }
@@ -116,17 +119,27 @@ export class UserStore {
     return [...this.fixedAddresses()].map(([, address]) => address);
   }
 
-  /** Fixed addresses must not be ours. @throws ConfigError naming the line of the users file */
+  /** Fixed addresses must not be ours, nor split tunnels lead where nobody gets. @throws ConfigError naming the line of the users file */
   check(config: Config, listen: readonly string[] = []): void {
     const taken = new Set([...excludedAddresses(config), ...listen]);
     for (const [name, address] of this.fixedAddresses())
       if (taken.has(address))
         throw new ConfigError(
-          this.#origins.get(name)!,
+          this.#origins.get(`${name}.address`)!,
           `users.${name}.address`,
           `${address} is ${address === config.pool.gateway ? 'pool.gateway' : 'reserved'}`,
           'an address that is neither the gateway, nor where this host listens, nor the first or last of a pool network',
         );
+    for (const { name, routes = [] } of this) {
+      const wrong = splitTunnelProblem(routes, config.routes);
+      if (wrong !== undefined)
+        throw new ConfigError(
+          this.#origins.get(`${name}.routes`)!,
+          `users.${name}.routes`,
+          wrong.problem,
+          wrong.allowed,
+        );
+    }
   }
 }
 
@@ -151,7 +164,7 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
     if (!KEYS.includes(key))
       fail(key, 'is an unknown key', KEYS.join(', ') + (meant === undefined ? '' : ` (did you mean ${meant}?)`));
   }
-  const { password, nt_hash, address, disabled = false, sessions, limit } = fields;
+  const { password, nt_hash, address, disabled = false, sessions, limit, routes } = fields;
   if ((password === undefined) === (nt_hash === undefined))
     fail(undefined, password === undefined ? 'has no password' : 'has two passwords', 'either password or nt_hash');
   if (password !== undefined && (typeof password !== 'string' || password === '' || password.length > 256))
@@ -183,6 +196,9 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
       : { address: parseAddress(address, (problem, allowed) => fail('address', problem, allowed)) }),
     disabled: disabled as boolean,
     ...(sessions === undefined ? {} : { sessions: sessions as number }),
+    ...(routes === undefined
+      ? {}
+      : { routes: parseRoutes(routes, (problem, allowed) => fail('routes', problem, allowed)) }),
     ...(limit === undefined ? {} : { limit: parseLimit(limit, (problem, allowed) => fail('limit', problem, allowed)) }),
   };
 }
@@ -204,6 +220,15 @@ function parseLimit(raw: unknown, fail: (problem: string, allowed: string) => ne
   );
 }
 
+function parseRoutes(raw: unknown, fail: (problem: string, allowed: string) => never): readonly string[] {
+  try {
+    return NETWORKS(raw);
+  } catch (e) {
+    if (e instanceof NotAllowed) return fail(`${show(e.value)} ${e.why}`, e.allowed);
+    throw e;
+  }
+}
+
 function parseAddress(raw: unknown, fail: (problem: string, allowed: string) => never): string {
   try {
     const address = ip(4)(raw);
@@ -222,6 +247,7 @@ function origin(yaml: YamlFile, path: readonly string[]): Origin {
   return line === undefined ? { file: yaml.file } : { file: yaml.file, line };
 }
 
-const KEYS = ['password', 'nt_hash', 'address', 'disabled', 'sessions', 'limit'];
+const KEYS = ['password', 'nt_hash', 'address', 'disabled', 'sessions', 'limit', 'routes'];
+const NETWORKS = list(cidr);
 const MAX_LIMIT = 1_000_000_000_000;
 /* Implementation */ export const MAX_USERS_FILE = 4 * 1024 * 1024;

@@ -5,6 +5,7 @@ import { type Config, loadConfig } from '../../src/daemon/config.js';
 import { configWarnings, excludedAddresses, listenAddresses, rawListener } from '../../src/daemon/config-check.js';
 import { envName, leaves } from '../../src/daemon/config-schema.js';
 import { ConfigError } from '../../src/daemon/errors.js';
+import { routesToTell } from '../../src/daemon/split-tunnel.js';
 import { numberToIpv4 } from '../../src/proto/aaa/address.js';
 
 /** A directory with a key and the given lockstep.yaml. */
@@ -13,6 +14,8 @@ function write(test: { testdir(d: Record<string, string>): string }, yaml: strin
   chmodSync(join(dir, 'psk'), 0o600);
   return join(dir, 'lockstep.yaml');
 }
+
+const MANY = Array.from({ length: 26 }, (_, i) => `10.20.${i}.0/24`).join();
 
 function mistake(f: () => unknown): ConfigError {
   try {
@@ -69,6 +72,14 @@ t.test('values: YAML spelling in, typed value out', async (t) => {
     ['ppp:', (c) => c.ppp.auth, ['mschapv2']],
     ['routes: [10.0.0.0/8, 192.0.2.7]', (c) => c.routes, ['10.0.0.0/8', '192.0.2.7/32']],
     ['routes: [0.0.0.0/0]', (c) => c.routes, ['0.0.0.0/0']],
+    ['dhcp: {domain: Corp.Example}', (c) => c.dhcp.domain, 'corp.example'],
+    ['dhcp: {routes: []}', routesToTell, []],
+    ['dhcp: {routes: [10.11.11.0/24]}', routesToTell, ['10.11.11.0/24']],
+    ['dhcp: {routes: 0.0.0.0/0}', routesToTell, ['0.0.0.0/0']],
+    ['routes: [10.11.0.0/16]', routesToTell, ['10.11.0.0/16']],
+    ['routes: [10.11.0.0/16]\ndhcp: {routes: [10.11.11.0/24]}', routesToTell, ['10.11.11.0/24']],
+    ['routes: [0.0.0.0/0]', routesToTell, []],
+    [`routes: [${MANY}]`, routesToTell, []],
     ['pool: {ipv4: 10.9.0.10-10.9.0.20}', (c) => c.pool.gateway, '10.9.0.9'],
     ['pool: {ipv4: 10.9.0.0/16}', (c) => c.pool.gateway, '10.9.0.1'],
     ['pool: {ipv4: 10.9.0.0/16, gateway: 10.9.8.7}', (c) => c.pool.gateway, '10.9.8.7'],
@@ -214,6 +225,26 @@ t.test('a mistake is one sentence with file, line, key, value and what is allowe
       ':2: routes[0]: 10.99.0.128/25 overlaps 10.99.0.0/24 of pool.ipv4; allowed: networks outside the pool, or around all of it',
     ],
     [
+      'dhcp:\n  domain: corp_.-',
+      ':2: dhcp.domain: corp_.- is not allowed; allowed: a domain name of at most 64 characters such as corp.example',
+    ],
+    [
+      'dhcp:\n  routes:\n    - "2001:db8::/32"',
+      ':3: dhcp.routes[0]: 2001:db8::/32 is not IPv4; allowed: IPv4 networks',
+    ],
+    [
+      'dhcp: {routes: [10.0.0.0/8, 0.0.0.0/0]}',
+      ':1: dhcp.routes[1]: 0.0.0.0/0 sends all traffic through the tunnel, which the other networks contradict; allowed: the networks behind the gateway, or 0.0.0.0/0 alone for a full tunnel',
+    ],
+    [
+      'routes: [10.1.0.0/16]\ndhcp:\n  routes: [10.0.0.0/15]',
+      ':3: dhcp.routes[0]: 10.0.0.0/15 is in no network of `routes`; allowed: networks that clients may reach',
+    ],
+    [
+      `dhcp:\n  routes: [${MANY}]`,
+      ':2: dhcp.routes: these 26 networks take 208 octets of a DHCP option; allowed: at most 200 octets: 25 networks of /17 to /24, or fewer, larger ones',
+    ],
+    [
       'listen: {addresses: [10.99.0.7]}\npool:\n  ipv4: 10.99.0.0/24',
       ':3: pool.ipv4: 10.99.0.0/24 contains 10.99.0.7, where this host listens; allowed: addresses the host does not have',
     ],
@@ -318,6 +349,13 @@ t.test('a file that cannot be read', async (t) => {
     `${join(dir, 'no.yaml')}: the file cannot be read (no such file); allowed: a readable YAML file`,
   );
   t.match(mistake(() => loadConfig(dir, {})).message, /cannot be read \(it is a directory\)/);
+});
+
+t.test('warnings for what clients with a split tunnel are told, or not', async (t) => {
+  const warned = (yaml: string) => configWarnings(loadConfig(write(t, yaml), {})).map((w) => w.event);
+  t.strictSame(warned('dhcp: {routes: [0.0.0.0/0]}'), ['config.full-tunnel']);
+  t.strictSame(warned(`routes: [${MANY}]`), ['config.routes-not-told']);
+  t.strictSame(warned(`routes: [${MANY}]\ndhcp: {routes: [10.20.1.0/24]}`), []);
 });
 
 t.test('warnings for choices that weaken', async (t) => {

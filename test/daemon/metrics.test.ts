@@ -30,6 +30,7 @@ t.test('what is true at a scrape, and what the events add up to', async (t) => {
   metrics.event('ike.no-l2tp', {});
   metrics.ikeFailed('wrong-psk');
   metrics.upcalls(7);
+  metrics.event('dhcp.informed', { user: 'alice' });
   metrics.event('session.end', {
     cause: 'wrong-password',
     user: 'alice',
@@ -52,6 +53,7 @@ t.test('what is true at a scrape, and what the events add up to', async (t) => {
       'lockstep_pool_leased 2',
       'lockstep_control_held 5',
       'lockstep_upcalls_total 7',
+      'lockstep_dhcp_informed_total 1',
       'lockstep_setup_stage_total{stage="esp"} 1',
       'lockstep_setup_stage_total{stage="up"} 1',
       'lockstep_setup_stage_total{stage="lcp"} 0',

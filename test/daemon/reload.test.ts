@@ -43,6 +43,7 @@ const ROWS: [before: Config, after: Config, applied: string[], restart: string[]
     ['ike.psk_ids'],
     ['ike.aggressive', 'ike.charon', 'pool.ipv4', 'pool.gateway', 'ppp.mtu', 'l2tp.secret_file'],
   ],
+  [load(''), load('dhcp: {routes: [10.1.0.0/16], domain: corp.example}'), ['dhcp.routes', 'dhcp.domain'], []],
   [
     load('listen: {raw: {interface: eth0, peers: [192.0.2.0/24]}}'),
     load('listen: {raw: {interface: eth0, peers: [192.0.2.0/24]}}\nike: {legacy: true}'),

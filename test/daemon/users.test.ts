@@ -46,10 +46,12 @@ t.test('find: the exact name first, then without domain or realm', async (t) => 
 t.test('what a user may have', async (t) => {
   const store = parse(`users:
   hash: {nt_hash: "44EBBA8D5312B8D611474411F56989AE", address: 10.99.0.77}
-  off: {password: x, disabled: true}
+  off: {password: x, disabled: true, routes: [10.1.0.0/16, 10.2.0.7]}
 `);
   const hash = store.find('hash')!;
   t.equal(hash.disabled, false);
+  t.strictSame(store.find('off')!.routes, ['10.1.0.0/16', '10.2.0.7/32']);
+  t.strictSame(parse('users: {a: {password: x, routes: []}}').find('a')!.routes, [], 'none, whatever others have');
   t.equal(store.find('off')!.disabled, true);
   t.equal(hash.password, undefined);
   t.equal(toHex(hash.ntHash.reveal()), '44ebba8d5312b8d611474411f56989ae');
@@ -63,12 +65,16 @@ t.test('a mistake is one sentence with the line and without the secret', async (
     ['users: [a]', ':1: users: is not a mapping; allowed: a line `name: {password: ...}` per user'],
     [
       'users:\n  a: s3cret',
-      ':2: users.a: is not a mapping; allowed: {password: ...} or {nt_hash: ...}, with address, disabled, sessions, limit if wanted',
+      ':2: users.a: is not a mapping; allowed: {password: ...} or {nt_hash: ...}, with address, disabled, sessions, limit, routes if wanted',
     ],
     ['users:\n  a: {}', ':2: users.a: has no password; allowed: either password or nt_hash'],
     [
       'users:\n  a: {password: s3cret, nt_hash: s3cret}',
       ':2: users.a: has two passwords; allowed: either password or nt_hash',
+    ],
+    [
+      'users:\n  a:\n    password: x\n    routes: [10.1.0.1/16]',
+      ':4: users.a.routes: 10.1.0.1/16 is not allowed; allowed: a network such as 192.0.2.0/24 or 2001:db8::/32, host bits zero',
     ],
     [
       'users:\n  a:\n    password: 123456',
@@ -80,7 +86,7 @@ t.test('a mistake is one sentence with the line and without the secret', async (
     ],
     [
       'users:\n  a: {password: s3cret, adress: 10.0.0.5}',
-      ':2: users.a.adress: is an unknown key; allowed: password, nt_hash, address, disabled, sessions, limit (did you mean address?)',
+      ':2: users.a.adress: is an unknown key; allowed: password, nt_hash, address, disabled, sessions, limit, routes (did you mean address?)',
     ],
     [
       'users:\n  a: {password: s3cret, address: 10.0.0.256}',
@@ -157,6 +163,18 @@ t.test('a failed reload leaves the store in force as it was', async (t) => {
   save('users: {a: {password: two}}');
   reload();
   t.equal(store.find('a')!.password!.reveal(), 'two');
+});
+
+t.test('a split tunnel leads where clients get', async (t) => {
+  const dir = t.testdir({ 'lockstep.yaml': 'routes: [10.1.0.0/16]', psk: 'x' });
+  chmodSync(join(dir, 'psk'), 0o600);
+  const config = loadConfig(join(dir, 'lockstep.yaml'), {});
+  const to = (routes: string) => parse(`users:\n  a:\n    password: x\n    routes: [${routes}]`);
+  t.doesNotThrow(() => to('10.1.2.0/24').check(config));
+  t.throws(() => to('10.1.2.0/24, 10.2.0.0/16').check(config), {
+    message:
+      'users.yaml:4: users.a.routes: 10.2.0.0/16 is in no network of `routes`; allowed: networks that clients may reach',
+  });
 });
 
 t.test('a fixed address must not be one of ours', async (t) => {

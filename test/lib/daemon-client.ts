@@ -31,6 +31,8 @@ export class Client {
   readonly path: Path;
   /** `tunnel-up`, `session-up`, `up 10.99.0.2`, `down peer ...`, `tunnel-down peer`, in order. */
   readonly events: string[] = [];
+  /** IP packets received. */
+  readonly packets: Uint8Array[] = [];
   /** PPP frames received, described. */
   readonly frames: string[] = [];
   /** Hears nothing and says nothing: asleep, or gone without a word. */
@@ -96,9 +98,10 @@ export class Client {
     if (header.tunnelId !== this.session?.tunnelId || header.sessionId !== this.session.sessionId) return;
     const frame = payload[0] === 0xff ? payload.subarray(2) : payload;
     const decoded = decodeFrame(frame);
-    if (decoded.ok && decoded.value.protocol === PROTOCOL.ip)
+    if (decoded.ok && decoded.value.protocol === PROTOCOL.ip) {
+      this.packets.push(decoded.value.information);
       this.events.push(`ip ${decoded.value.information.length}`);
-    else {
+    } else {
       this.frames.push(describeFrame(frame));
       if (!this.deafToPpp) this.#link?.input({ type: 'frame', data: frame });
     }

@@ -129,6 +129,13 @@ export class Rig {
         release: (address) => aaa.release(address),
       },
       log: this.timeline.listening(memoryLog(this.log)),
+      inform: () => ({
+        gateway: '10.99.0.1',
+        dns: ['10.99.0.53'],
+        nbns: [],
+        domain: 'corp.example',
+        routes: ['10.11.11.0/24'],
+      }),
       link: lnsConfig({ random: seededRandom(98), ...options.link }),
       maxMtu: 1_400,
       helloIntervalMs: 60_000,

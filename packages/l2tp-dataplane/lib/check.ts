@@ -115,6 +115,7 @@ export interface CheckedOptions {
   readonly vnetHeader: boolean;
   readonly receiveBuffer: number;
   readonly maxSessions: number;
+  readonly gateway: readonly string[];
 }
 
 export function checkOptions(options: DataplaneOptions): CheckedOptions {
@@ -123,5 +124,6 @@ export function checkOptions(options: DataplaneOptions): CheckedOptions {
     vnetHeader: options.vnetHeader === true,
     receiveBuffer: integer('open', 'receiveBuffer', options.receiveBuffer ?? DEFAULT_RECEIVE_BUFFER, 4096, 1 << 30),
     maxSessions: integer('open', 'maxSessions', options.maxSessions ?? DEFAULT_MAX_SESSIONS, 1, 1 << 20),
+    gateway: (options.gateway ?? []).map((a, i) => address('open', `gateway[${i}]`, a)),
   };
 }

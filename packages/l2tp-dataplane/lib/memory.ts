@@ -38,6 +38,7 @@ export function openMemoryDataplane(options: MemoryOptions): MemoryDataplane {
 export class MemoryDataplane implements Dataplane {
   readonly #options: MemoryOptions;
   readonly #maxSessions: number;
+  readonly #gateway: readonly Uint8Array[];
   readonly #now: () => number;
   #closed = false;
   #listeners: readonly check.CheckedListener[] = [];
@@ -53,7 +54,9 @@ export class MemoryDataplane implements Dataplane {
   #tun: Uint8Array[] = [];
 
   constructor(options: MemoryOptions) {
-    this.#maxSessions = check.checkOptions(options).maxSessions;
+    const { maxSessions, gateway } = check.checkOptions(options);
+    this.#maxSessions = maxSessions;
+    this.#gateway = gateway.map((a) => parseAddress(a)!);
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
   }
@@ -273,7 +276,7 @@ export class MemoryDataplane implements Dataplane {
     if (!s.open) return s.drop('closed');
     const ip = packet.parseIp(information);
     if (ip === undefined || ip.version !== version) return s.drop('malformed');
-    const punt = packet.puntKind(ip);
+    const punt = packet.puntKind(ip, this.#gateway);
     const unspecified = punt !== undefined && punt !== 'dhcpv6' && ip.source.every((octet) => octet === 0);
     if (!unspecified && !this.#mayUse(ip.source, s)) return s.drop('spoof');
     if (punt !== undefined) {

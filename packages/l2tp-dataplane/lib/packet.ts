@@ -1,6 +1,6 @@
 // What the in-memory twin reads and writes of packets, as src/parse.cc, src/icmp.cc and src/segment.cc do.
 // RFC 2661 §3.1, RFC 1661 §2, RFC 791, RFC 8200, RFC 9293.
-import type { AddressBytes } from './address.js';
+import { type AddressBytes, sameBytes } from './address.js';
 
 export const PPP_IPV4 = 0x0021;
 export const PPP_IPV6 = 0x0057;
@@ -107,12 +107,15 @@ export function isMulticast(a: AddressBytes): boolean {
   return (a[0]! & 0xf0) === 0xe0 || a.every((octet) => octet === 0xff);
 }
 
-/** What JS answers: DHCP, DHCPv6, router solicitations (RFC 4861 §6.1.1). */
-export function puntKind(ip: Ip): 'dhcp' | 'dhcpv6' | 'solicitation' | undefined {
+/** What JS answers, as src/punt.cc: DHCP, DHCPv6, router solicitations (RFC 4861 §6.1.1). */
+export function puntKind(ip: Ip, gateway: readonly AddressBytes[]): 'dhcp' | 'dhcpv6' | 'solicitation' | undefined {
   const udp = ip.protocol === 17 && !ip.fragment && ip.packet.length >= ip.header + 8;
   const port = udp ? u16(ip.packet, ip.header + 2) : 0;
-  if (ip.version === 4) return port === 67 ? 'dhcp' : undefined;
-  if (port === 547) return 'dhcpv6';
+  const everyone = isMulticast(ip.destination);
+  if (ip.version === 4) {
+    return port === 67 && (everyone || gateway.some((a) => sameBytes(a, ip.destination))) ? 'dhcp' : undefined;
+  }
+  if (port === 547 && everyone) return 'dhcpv6';
   const solicitation = ip.protocol === 58 && ip.packet.length >= 48 && ip.packet[7] === 255 && ip.packet[40] === 133;
   return solicitation ? 'solicitation' : undefined;
 }

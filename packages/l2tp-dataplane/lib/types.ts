@@ -119,7 +119,10 @@ export type Upcall =
    * protocol field, always as two octets (ff03 and PFC already undone).
    */
   | { readonly kind: 'frame'; readonly tunnelId: number; readonly sessionId: number; readonly data: Uint8Array }
-  /** An IP packet of an open session that JS answers: UDP/67 (DHCP), router solicitation, DHCPv6. Rate-limited. */
+  /**
+   * An IP packet of an open session that JS answers: DHCP to everyone or to `gateway` (UDP/67), DHCPv6 to everyone
+   * (UDP/547), a router solicitation. Rate-limited.
+   */
   | { readonly kind: 'punt'; readonly tunnelId: number; readonly sessionId: number; readonly data: Uint8Array }
   /** First violation of the path check by this source within the interval (counted, rate-limited; never answered). */
   | { readonly kind: 'violation'; readonly tunnelId: number; readonly sessionId: number; readonly path: Path };
@@ -133,6 +136,8 @@ export interface DataplaneOptions {
   readonly receiveBuffer?: number;
   /** Sessions the table holds; default 65536, at most 2^20. One more is ENOSPC. */
   readonly maxSessions?: number;
+  /** Our own addresses inside: DHCP to them is handed up, to any other server it is transit. */
+  readonly gateway?: readonly string[];
   /** Called on the JS thread with what the packet thread handed up, in order of arrival. */
   readonly onUpcalls: (batch: readonly Upcall[]) => void;
   /** A fatal error of the thread (never of a packet): the data plane is closed after it. */

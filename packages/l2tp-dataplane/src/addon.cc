@@ -191,8 +191,8 @@ class Native : public Napi::ObjectWrap<Native> {
  private:
   using Info = Napi::CallbackInfo;
 
-  // start({ tunFds, vnetHeader, receiveBuffer, maxSessions }, onBatch, onEnd). lib/index.ts calls nothing else before
-  // it succeeded, and nothing after onEnd.
+  // start({ tunFds, vnetHeader, receiveBuffer, maxSessions, gateway }, onBatch, onEnd). lib/index.ts calls nothing else
+  // before it succeeded, and nothing after onEnd.
   Napi::Value start(const Info& info) {
     const Napi::Env env = info.Env();
     const auto o = info[0].As<Napi::Object>();
@@ -202,6 +202,8 @@ class Native : public Napi::ObjectWrap<Native> {
     options.vnet_header = o.Get("vnetHeader").As<Napi::Boolean>().Value();
     options.receive_buffer = o.Get("receiveBuffer").As<Napi::Number>().Int32Value();
     options.max_sessions = number(o.Get("maxSessions"));
+    const auto gateway = o.Get("gateway").As<Napi::Array>();
+    for (uint32_t i = 0; i < gateway.Length(); i++) options.gateway.push_back(to_address(gateway.Get(i)));
 
     auto* shared = new Shared;
     Tsfn tsfn = Tsfn::New(env, info[1].As<Napi::Function>(), "l2tp-dataplane", 0, 1, shared, finalize,

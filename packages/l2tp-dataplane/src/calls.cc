@@ -29,6 +29,7 @@ Failure PacketThread::start(Options options, std::unique_ptr<PacketThread>& out)
 
 Failure PacketThread::open_descriptors() {
   forwarder_.coalesces = options_.vnet_header;
+  forwarder_.gateway = options_.gateway;
   tun_buffers_.reset(new uint8_t[kBatch * kTunStride]);
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ < 0) return {errno, "epoll_create1"};

@@ -7,8 +7,6 @@ namespace dp {
 
 namespace {
 
-constexpr uint16_t kDhcpServer = 67, kDhcpv6Server = 547;
-
 uint16_t ppp_protocol(Family f) { return f == Family::v4 ? kPppIpv4 : kPppIpv6; }
 
 // Clamping leaves room for a header without options (RFC 6691): MSS does not count options.
@@ -150,14 +148,10 @@ void Forwarder::merged(const Merged& m) {
   c.last_traffic.set(now_);
 }
 
-// DHCP, DHCPv6 and router solicitations are JS's to answer; a client that has no address yet may ask from the
-// unspecified one (RFC 2131 §4.1, RFC 4861 §4.1).
 bool Forwarder::punted(Session& s, const uint8_t* p, const IpHeader& ip, uint64_t now) {
-  const uint16_t port = udp_destination_port(p, ip);
-  const bool dhcp = ip.family == Family::v4 && port == kDhcpServer;
-  const bool solicitation = is_router_solicitation(p, ip);
-  if (!dhcp && !solicitation && !(ip.family == Family::v6 && port == kDhcpv6Server)) return false;
-  if (!(ip.source.any() && (dhcp || solicitation)) && !routes.may_use(ip.source, &s)) {
+  const Punt kind = punt_kind(p, ip, gateway);
+  if (kind == Punt::none) return false;
+  if (!(ip.source.any() && may_be_unspecified(kind)) && !routes.may_use(ip.source, &s)) {
     s.drop(SessionDrop::spoof);
   } else if (!s.punts.take(now)) {
     s.drop(SessionDrop::rate);

@@ -4,6 +4,7 @@
 #include "coalesce.h"
 #include "icmp.h"
 #include "parse.h"
+#include "punt.h"
 #include "routes.h"
 #include "segment.h"
 #include "table.h"
@@ -57,6 +58,7 @@ class Forwarder final : private Pieces, private Coalescer::Out {
   MarkSet marks;
   Coalescer coalescer{*this};
   bool coalesces = false;  // the TUN device has a vnet header
+  std::vector<Address> gateway;  // our own addresses inside
 
   void replace_prefixes(Session& s, std::vector<Prefix> prefixes);
   bool remove_session(Ids ids);

@@ -41,6 +41,7 @@ class PacketThread final : private Sink {
     bool vnet_header = false;
     int receive_buffer = 4 << 20;
     size_t max_sessions = 65536;
+    std::vector<Address> gateway;  // our own addresses inside
     // Called on the packet thread: there are upcalls to take; and, as its last act, that it ends.
     std::function<void()> notify;
     std::function<void()> ended;

@@ -696,7 +696,9 @@ function punts(test: Define): void {
   const solicitation = (source: string, hopLimit = 255) =>
     ipv6({ from: source, to: 'ff02::2', protocol: 58, payload: [133, 0, 0, 0, 0, 0, 0, 0], hopLimit });
 
-  test('DHCP, DHCPv6 and router solicitations of open sessions go up', async (t, b) => {
+  const gateway = { gateway: [INSIDE] };
+
+  const answered = async (t: Test, b: Bench) => {
     b.session({ open: true, prefixes: [`${CLIENT}/32`, 'fe80::2/128'] });
     const up = [
       ipv4({ from: CLIENT, to: '255.255.255.255', payload: udp(68, 67) }),
@@ -718,7 +720,21 @@ function punts(test: Define): void {
     t.strictSame(b.drops(), { multicast: 2n, spoof: 2n });
     t.equal(b.tun.length, 0);
     t.match(b.dataplane.sessionCounters(1, 2), { packetsIn: 0n });
-  });
+  };
+  test('DHCP, DHCPv6 and router solicitations of open sessions go up', answered, gateway);
+
+  const relayed = async (t: Test, b: Bench) => {
+    b.session({ open: true, prefixes: [`${CLIENT}/32`, '2001:db8::2/128'] });
+    const packets = [
+      ipv4({ from: CLIENT, to: '10.8.0.1', payload: udp(67, 67) }),
+      ipv6({ from: '2001:db8::2', to: '2001:db8::67', protocol: 17, payload: udp(547, 547) }),
+    ];
+    b.data(...packets.map((p) => ppp(p[0]! >> 4 === 4 ? 0x0021 : 0x0057, p)));
+    await b.handled();
+    t.strictSame(b.tun, packets);
+    t.notOk(b.upcalls.some((u) => u.kind === 'punt'));
+  };
+  test('DHCP to another server than the gateway is transit: a relay behind the peer asks it', relayed, gateway);
 
   test('they are limited, and dropped while the session is closed', async (t, b) => {
     b.session();

@@ -14,7 +14,18 @@ const directory = mkdtempSync(join(tmpdir(), 'l2tp-dataplane-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
 t.setTimeout(900_000);
 
-const PACKET_CODE = ['address', 'coalesce', 'forward', 'icmp', 'parse', 'routes', 'segment', 'table', 'upcalls'];
+const PACKET_CODE = [
+  'address',
+  'coalesce',
+  'forward',
+  'icmp',
+  'parse',
+  'punt',
+  'routes',
+  'segment',
+  'table',
+  'upcalls',
+];
 const FUZZ = ['fuzz/packets', 'fuzz/coalesce', 'fuzz/segment'];
 const THREAD = ['socket', 'thread', 'calls'];
 const WARNINGS = ['-std=gnu++17', '-Wall', '-Wextra', '-Werror', '-O0', '-g1', '-fno-exceptions', '-pthread'];

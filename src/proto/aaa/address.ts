@@ -12,6 +12,16 @@ export function ipv4ToNumber(text: string): number | undefined {
   return value;
 }
 
+/** The range of the IPv4 network an `address/length` lies in; undefined for IPv6. */
+export function ipv4Network(cidr: string): Ipv4Range | undefined {
+  const [address = '', bits] = cidr.split('/');
+  const n = ipv4ToNumber(address);
+  if (n === undefined) return undefined;
+  const size = 2 ** (32 - Number(bits));
+  const first = Math.floor(n / size) * size;
+  return { first, last: first + size - 1 };
+}
+
 /** The dotted quad of a 32-bit value. */
 export const numberToIpv4 = (n: number): string => `${n >>> 24}.${(n >>> 16) & 0xff}.${(n >>> 8) & 0xff}.${n & 0xff}`;
 

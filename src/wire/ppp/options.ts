@@ -89,6 +89,12 @@ export class OptionCodec<T extends OptionTable> {
     return value === undefined ? { kind: 'bad-length', name } : ({ kind: 'value', name, value } as Meaning<T>);
   }
 
+  /** The value of an option in a list; undefined when it is not there, or has the wrong length. */
+  find<K extends OptionName<T>>(options: readonly RawOption[], name: K): Value<T, K> | undefined {
+    const raw = options.find(({ type }) => type === this.#table[name]!.type);
+    return raw === undefined ? undefined : (this.#table[name]!.value.read(raw.data) as Value<T, K> | undefined);
+  }
+
   encode(option: Option<T>): RawOption {
     const spec = this.#table[option.name]!;
     return { type: spec.type, data: spec.value.write(option.value) };

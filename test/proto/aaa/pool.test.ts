@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { ipv4ToNumber, numberToIpv4, overlap } from '../../../src/proto/aaa/address.js';
+import { ipv4Network, ipv4ToNumber, numberToIpv4, overlap } from '../../../src/proto/aaa/address.js';
 import { AddressPool } from '../../../src/proto/aaa/pool.js';
 
 const n = (text: string) => ipv4ToNumber(text)!;
@@ -21,6 +21,8 @@ t.test('addresses: dotted quads and nothing else', async (t) => {
     '1.2.3.1000',
   ])
     t.equal(ipv4ToNumber(bad), undefined, bad);
+  t.same(ipv4Network('10.0.5.7/16'), range('10.0.0.0', '10.0.255.255'));
+  t.equal(ipv4Network('2001:db8::/32'), undefined);
   t.ok(overlap(range('10.0.0.1', '10.0.0.5'), range('10.0.0.5', '10.0.0.9')));
   t.notOk(overlap(range('10.0.0.1', '10.0.0.4'), range('10.0.0.5', '10.0.0.9')));
 });
