@@ -61,7 +61,12 @@ export const addUser: AddCommand = (program, context) => {
     .option('--nt-hash', 'store the NT hash only')
     .action(async (name: string, o: Options) => {
       const { file, check } = existing(context, name, o);
-      file.change(name, { password: null, nt_hash: null, ...stored(await askPassword(context, name), o) });
+      file.change(name, {
+        password: null,
+        nt_hash: null,
+        expired: null,
+        ...stored(await askPassword(context, name), o),
+      });
       await save(context, file, check, o, `${name} has a new password`);
     });
   const change = (spec: string, description: string, of: (value: string) => [UserChange, string]) =>
@@ -74,6 +79,10 @@ export const addUser: AddCommand = (program, context) => {
     });
   change('disable <name>', 'keep the user, let him in no more', () => [{ disabled: true }, 'is disabled']);
   change('enable <name>', 'the end of disable', () => [{ disabled: null }, 'may connect']);
+  change('expire <name>', 'the password lets in no more, but to set a new one: ppp.password_change', () => [
+    { expired: true },
+    'has an expired password',
+  ]);
   change('set-address <name> <address>', 'always this address; `none`: one of the pool', (address) =>
     address === 'none' ? [{ address: null }, 'gets an address of the pool'] : [{ address }, `gets ${address}`],
   );
@@ -163,6 +172,7 @@ const shown = (u: User) => ({
   sessions: u.sessions ?? null,
   limit: u.limit ?? null,
   disabled: u.disabled,
+  expired: u.expired,
 });
 
 const usersText = (users: readonly ReturnType<typeof shown>[]): string =>
@@ -176,6 +186,6 @@ const usersText = (users: readonly ReturnType<typeof shown>[]): string =>
           u.address ?? 'pool',
           u.sessions === null ? '-' : String(u.sessions),
           u.limit === null ? '-' : `${u.limit.up}/${u.limit.down}`,
-          u.disabled ? 'disabled' : '',
+          [u.disabled ? 'disabled' : '', u.expired ? 'expired' : ''].filter((s) => s !== '').join(' '),
         ]),
       );

@@ -3,10 +3,11 @@
  * The port is asynchronous and RADIUS-shaped: another implementation needs no change above it.
  */
 import type { AddressPool } from '../proto/aaa/pool.js';
-import type { AuthRequest, AuthResult } from '../proto/ppp/events.js';
-import { verifyChapMd5, verify as verifyMsChapV2, verifyPap } from '../proto/ppp/mschap.js';
+import type { AuthRequest, AuthResult, EapChallenge } from '../proto/ppp/events.js';
+import { ntPasswordHash, verifyChapMd5, verify as verifyMsChapV2, verifyPap } from '../proto/ppp/mschap.js';
+import { newPassword } from '../proto/ppp/password-change.js';
 import { brokenBinding, type IdentityBindings } from './identity.js';
-import type { Limit, User, UserStore } from './users.js';
+import type { Limit, Realms, User, UserStore } from './users.js';
 
 export interface AuthContext {
   /** The client's outer address: NAS accounting, and the rule for reconnects. */
@@ -24,6 +25,8 @@ export interface AuthContext {
 /** What the log says of a refusal; the client only ever sees the RFC 2759 code. */
 export interface AuthVerdict {
   readonly result: AuthResult;
+  /** Never with a verdict. */
+  readonly challenge?: never;
   readonly cause?: AuthCause;
   /** More for the log. */
   readonly facts?: Readonly<Record<string, unknown>>;
@@ -33,23 +36,38 @@ export interface AuthVerdict {
   readonly routes?: readonly string[];
 }
 
+/** Only in answer to a request with method `eap`: not decided yet, the client is asked more. */
+export interface AuthChallenge {
+  readonly challenge: EapChallenge;
+}
+
 export type AuthCause =
   | 'unknown-user'
   | 'wrong-password'
   | 'wrong-identity'
   | 'disabled'
+  | 'expired'
+  | 'change-failed'
   | 'needs-cleartext'
   | 'no-address'
   | 'too-many';
 
 export interface Aaa {
-  authenticate(request: AuthRequest, context: AuthContext): Promise<AuthVerdict>;
+  /**
+   * It decides the methods of EAP itself, and is asked with method `eap`, a Response of the client each time, until it gives
+   * a verdict (RFC 3579 §2). Absent or false: EAP ends here, and it is asked with what is inside.
+   */
+  readonly decidesEap?: boolean;
+  authenticate(request: AuthRequest, context: AuthContext): Promise<AuthVerdict | AuthChallenge>;
   /** The session is over: its address is free again. */
   release(address: string): void;
 }
 
 export interface LocalAaaOptions {
   readonly users: () => UserStore;
+  readonly realms: Realms;
+  /** Stores the new password of a user whose old one expired; absent: nobody may. @throws Error when it cannot */
+  readonly changePassword?: (user: User, password: string) => void;
   readonly identities: () => IdentityBindings;
   readonly pool: AddressPool;
   readonly dns: readonly string[];
@@ -67,7 +85,8 @@ export class LocalAaa implements Aaa {
   }
 
   async authenticate(request: AuthRequest, context: AuthContext): Promise<AuthVerdict> {
-    const user = this.#options.users().find(request.user);
+    const { users, realms, changePassword } = this.#options;
+    const user = users().find(request.user, realms);
     if (user === undefined) return refuse('unknown-user', 691, 'Authentication failure');
     const proof = prove(request, user);
     if (!proof.ok) return refuse(proof.cause, 691, 'Authentication failure');
@@ -79,6 +98,14 @@ export class LocalAaa implements Aaa {
     }
     // RFC 2759 §6: the account's state is told only to whoever knows the password.
     if (user.disabled) return refuse('disabled', 647, 'Account disabled');
+    if (user.expired && proof.password === undefined) {
+      const { result, cause } = refuse('expired', 648, 'Password expired');
+      return { cause, result: changePassword === undefined ? result : { ...result, change: true } };
+    }
+    if (proof.password !== undefined) {
+      const error = this.#change(user, proof.password);
+      if (error !== undefined) return { ...refuse('change-failed', 709, 'Password not changed'), facts: { error } };
+    }
     context.claim(user.name);
     const limit = user.sessions ?? this.#options.sessionsPerUser;
     if (limit > 0 && this.#heldBy(user.name) >= limit) {
@@ -99,6 +126,20 @@ export class LocalAaa implements Aaa {
     };
   }
 
+  /** Why the new password was not taken, if it was not. */
+  #change(user: User, password: string): unknown {
+    const { changePassword } = this.#options;
+    if (!user.expired || changePassword === undefined) return 'nobody asked for a new password';
+    if (ntPasswordHash(password).every((octet, i) => octet === user.ntHash.reveal()[i]))
+      return 'it is the old password';
+    try {
+      changePassword(user, password);
+    } catch (error) {
+      return error;
+    }
+    return undefined;
+  }
+
   release(address: string): void {
     const { pool } = this.#options;
     const user = pool.holder(address);
@@ -114,7 +155,8 @@ export class LocalAaa implements Aaa {
 }
 
 type Proof =
-  | { readonly ok: true; readonly authenticatorResponse?: Uint8Array }
+  /** `password`: a new one. */
+  | { readonly ok: true; readonly authenticatorResponse?: Uint8Array; readonly password?: string }
   | { readonly ok: false; readonly cause: AuthCause };
 
 const prove = (request: AuthRequest, user: User): Proof => {
@@ -125,6 +167,12 @@ const prove = (request: AuthRequest, user: User): Proof => {
         ? { ok: false, cause: 'wrong-password' }
         : { ok: true, authenticatorResponse };
     }
+    case 'mschapv2-change': {
+      const changed = newPassword(request, user.ntHash.reveal());
+      return changed === undefined ? { ok: false, cause: 'wrong-password' } : { ok: true, ...changed };
+    }
+    case 'eap':
+      return { ok: false, cause: 'wrong-password' };
     case 'chap-md5':
     case 'pap': {
       if (user.password === undefined) return { ok: false, cause: 'needs-cleartext' };
@@ -135,8 +183,8 @@ const prove = (request: AuthRequest, user: User): Proof => {
   }
 };
 
-const refuse = (cause: AuthCause, code: 647 | 649 | 691, message: string): AuthVerdict => ({
+const refuse = (cause: AuthCause, code: 647 | 648 | 649 | 691 | 709, message: string) => ({
   cause,
   // A second try on the same link is allowed where another password may help.
-  result: { ok: false, code, retry: code === 691, message },
+  result: { ok: false as const, code, retry: code === 691, message },
 });

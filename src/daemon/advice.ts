@@ -152,7 +152,7 @@ export const ADVICE: Readonly<Record<Cause, Advice>> = {
   'no-common-auth': {
     shows: ['Windows 628', 'Windows 629', 'Windows 691', 'Windows 734'],
     advice:
-      "the client's profile allows none of the methods in `ppp.auth`: tick MS-CHAPv2 there, not only EAP, CHAP or PAP",
+      "the client's profile allows none of the methods in `ppp.auth` (within EAP: `ppp.eap`): tick MS-CHAPv2 there, or EAP-MSCHAPv2, not only CHAP, PAP or another EAP",
   },
   'auth-silent': {
     shows: ['Windows 718'],
@@ -175,10 +175,20 @@ export const ADVICE: Readonly<Record<Cause, Advice>> = {
     shows: ['Windows 647', 'Windows 691'],
     advice: 'the user is disabled in the users file: `lockstep user enable <name>`',
   },
+  expired: {
+    shows: ['Windows 648', 'Windows 691'],
+    advice:
+      'the password is marked `expired` in the users file: `lockstep user passwd <name>`, or `ppp.password_change` and a client with MS-CHAPv2, which then asks for a new one',
+  },
+  'change-failed': {
+    shows: ['Windows 709', 'Windows 691'],
+    advice:
+      'the client set a new password and it could not be kept: `error` says why; may the daemon write `users_file`?',
+  },
   'needs-cleartext': {
     shows: ['Windows 691'],
     advice:
-      'the client used CHAP-MD5 or PAP and the users file has only `nt_hash`: store `password`, or let the client use MS-CHAPv2',
+      'the client used CHAP-MD5, EAP-MD5 or PAP and the users file has only `nt_hash`: store `password`, or let the client use MS-CHAPv2',
   },
   'too-many': {
     shows: ['Windows 649', 'Windows 691'],

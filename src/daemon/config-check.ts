@@ -1,7 +1,9 @@
 /** Checks between settings: addresses that must not meet, limits that contradict each other, choices worth a warning. */
 
+import { accessSync, constants, realpathSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
+import { dirname, join } from 'node:path';
 import type { RawListener } from '../io/firewall.js';
 import { inRange, ipv4Network, ipv4ToNumber, numberToIpv4, overlap } from '../proto/aaa/address.js';
 import { validityProblems } from './certificates.js';
@@ -269,6 +271,11 @@ export function configWarnings(config: Config): Warning[] {
     );
   if (config.ppp.auth.includes('pap'))
     warn('config.pap', 'ppp.auth allows pap: the gateway sees passwords in clear inside the tunnel');
+  if (config.ppp.passwordChange && !replaceable(config.usersFile))
+    warn(
+      'users.not-writable',
+      `ppp.password_change is on, and ${config.usersFile} or its directory cannot be written: put users_file where the daemon may write, such as ${join(config.stateDir, 'users.yaml')}`,
+    );
   if (config.identity.size > 0 && !provable(config.ike))
     warn(
       'config.identity-unproven',
@@ -287,6 +294,16 @@ export function configWarnings(config: Config): Warning[] {
   for (const warning of config.ike === null ? [] : ikeWarnings(config.ike)) warnings.push(warning);
   return warnings;
 }
+
+/** A draft is made beside it, and takes its place. */
+const replaceable = (file: string): boolean => {
+  try {
+    accessSync(dirname(realpathSync(file)), constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+};
 
 function provable(ike: IkeConfig | null): boolean {
   if (ike === null) return false;

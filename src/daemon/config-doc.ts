@@ -51,12 +51,18 @@ users:
   carol: {password: "quote what looks like a number", disabled: true}
 \`\`\`
 
-Each user has either \`password\` (cleartext; needed for \`chap-md5\` and \`pap\`) or \`nt_hash\` (32 hexadecimal digits: MD4 of
-the password in UTF-16LE; enough for \`mschapv2\`, and as good as the password to whoever steals it). \`address\` is an IPv4
+Each user has either \`password\` (cleartext; needed for \`chap-md5\`, \`pap\` and EAP-MD5) or \`nt_hash\` (32 hexadecimal digits: MD4 of
+the password in UTF-16LE; enough for \`mschapv2\`, within EAP too, and as good as the password to whoever steals it). \`address\` is an IPv4
 address this user always gets and nobody else does. \`sessions\` replaces \`limits.sessions_per_user\` for this user. \`limit\` is the rate in bits per
 second of each of this user's sessions, \`limit: 20000000\` or \`limit: {up: 5000000, down: 20000000}\`; what exceeds it is dropped. \`routes\` are
-the networks this user's split tunnel is told, instead of \`dhcp.routes\` ([split-tunnel.md](split-tunnel.md)). A client may send \`DOMAIN\\user\` or \`user@realm\`: the exact name is
-looked for first, then the name alone. The file must have mode 0600. After a change send \`SIGHUP\`.
+the networks this user's split tunnel is told, instead of \`dhcp.routes\` ([split-tunnel.md](split-tunnel.md)). A client may send \`DOMAIN\\user\`, \`user@realm\` or both: the exact name is
+looked for first, then the name without what \`ppp.realms\` lets be taken off. The file must have mode 0600. After a change send \`SIGHUP\`.
+
+\`expired: true\` says that the password lets in no more. With \`ppp.password_change\`, a client that has proven the old password with
+MS-CHAPv2 may set a new one in the same breath, and Windows asks for it; it takes the place of the old in this file, in the same form
+(\`password\` or \`nt_hash\`), and \`expired\` goes. So the daemon must be able to write the file and make another beside it: put it
+where only it can, \`users_file: /var/lib/lockstep/users.yaml\`, for its unit may write nothing below /etc. A file that cannot be written
+is said at the start (\`users.not-writable\`), and refuses the change (\`cause: change-failed\`), not the user's next try.
 
 ## What SIGHUP takes over
 

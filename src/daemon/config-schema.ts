@@ -154,9 +154,24 @@ export const SCHEMA = {
   },
   ppp: {
     auth: leaf(
-      'Authentication methods, preferred first. `chap-md5` and `pap` need cleartext passwords in the users file.',
-      f.list(f.oneOf('mschapv2', 'chap-md5', 'pap'), { min: 1, max: 3 }),
+      'Authentication methods, preferred first: the client is asked for the first, and gets another one of these if it says that it would rather. `chap-md5` and `pap` need cleartext passwords in the users file.',
+      f.list(f.oneOf('mschapv2', 'eap', 'chap-md5', 'pap'), { min: 1, max: 4 }),
+      ['mschapv2', 'eap'],
+    ),
+    eap: leaf(
+      'Methods within EAP, preferred first: EAP-MSCHAPv2 and EAP-MD5. `md5` needs cleartext passwords in the users file.',
+      f.list(f.oneOf('mschapv2', 'md5'), { min: 1, max: 2 }),
       ['mschapv2'],
+    ),
+    realms: leaf(
+      'What is taken off a name that is not in the users file as the client spells it, so that `CORP\\alice` and `alice@example.com` mean `alice`: `any` domain before a backslash (Windows sends its machine name) and realm behind the last `@`; or only those of a list, in upper or lower case, and whoever names another is nobody; `[]`: none.',
+      f.wordOr('any', f.list(f.text('a domain or realm without `\\` and `@`', /^[^\\@\p{Cc}]{1,253}$/u), { max: 256 })),
+      'any',
+    ),
+    password_change: leaf(
+      'Clients may set a new password in place of one marked `expired` in the users file, with MS-CHAPv2 (RFC 2759 §7), within EAP too. The daemon then writes the users file, so it must be allowed to: see [users.yaml](#usersyaml).',
+      f.bool,
+      false,
     ),
     mtu: leaf(
       'Largest IP packet inside a tunnel. `auto`: computed per client from its ESP cipher and NAT traversal.',

@@ -62,6 +62,10 @@ pool:
 
 users_file: users.yaml       # names and passwords, mode 0600
 
+# ppp:
+#   auth: [mschapv2, eap]    # preferred first; chap-md5 and pap exist too, and need cleartext passwords
+#   realms: [CORP]           # taken off CORP\\alice and alice@corp; without this line, any
+
 # listen:
 #   addresses: [192.0.2.1]   # default: every global address of this host
 

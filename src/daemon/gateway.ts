@@ -29,7 +29,8 @@ import { SaRegistry } from './sa-registry.js';
 import { Sidecar } from './sidecar.js';
 import { serveStatusPage } from './status-page.js';
 import { Timeline } from './timeline.js';
-import type { UserStore } from './users.js';
+import type { User, UserStore } from './users.js';
+import { storePassword } from './users-edit.js';
 
 /* Implementation */
 const TUN_NAME = 'lockstep0';
@@ -414,12 +415,21 @@ export class Gateway {
     const { config } = this.#o;
     return new LocalAaa({
       users: () => this.#users,
+      realms: config.ppp.realms,
+      ...(config.ppp.passwordChange
+        ? { changePassword: (user: User, password: string) => this.#changePassword(user, password) }
+        : {}),
       identities: () => this.#config.identity,
       pool: this.#pool,
       dns: config.dns,
       nbns: config.nbns,
       sessionsPerUser: config.limits.sessionsPerUser,
     });
+  }
+
+  #changePassword(user: User, password: string): void {
+    this.#users = storePassword(this.#users, user, password, this.#config.stateDir);
+    this.#o.log.info('user.password-changed', { user: user.name });
   }
 
   /** A name misspelled in `identity` leaves the user it means free. */

@@ -48,6 +48,7 @@ const tunnelSecret = (secret: Config['l2tp']['secret']): Pick<EndpointConfig, 's
 export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'> => ({
   localAddress: pool.gateway,
   auth: ppp.auth,
+  eap: ppp.eap,
   name: l2tp.hostName,
   echoIntervalMs: ppp.echoInterval,
   echoFailures: ppp.echoFailures,

@@ -84,12 +84,12 @@ export class Sessions {
 
   /** ICCN: PPP starts. Without the Sequencing Required AVP it is for us to choose, and we send no numbers (RFC 2661 §5.4). */
   up(ids: SessionIds, sequencing: boolean): void {
-    const { dataplane, registry, drive, link } = this.#o;
+    const { aaa, dataplane, registry, drive, link } = this.#o;
     const session = registry.session(ids.tunnelId, ids.sessionId);
     if (session === undefined) return;
     this.#reach(session, 'lcp');
     if (sequencing) dataplane.updateSession(ids.tunnelId, ids.sessionId, { sequencing });
-    const machine = new Link({ ...link, mru: session.mtu });
+    const machine = new Link({ ...link, mru: session.mtu, ...(aaa.decidesEap === true && { eap: 'pass-through' }) });
     session.link = drive.add(machine, (out) => this.#onLink(session, out));
     session.link.input({ type: 'lower-up' });
     if (session.early !== undefined) session.link.input({ type: 'frame', data: session.early });
@@ -140,7 +140,7 @@ export class Sessions {
       case 'path-mtu':
         return this.#pathMtu(session, out.mtu);
       case 'authenticate':
-        return this.#authenticate(session, out.request);
+        return this.#authenticate(session, out);
       case 'ip-open':
         return dataplane.updateSession(tunnelId, sessionId, { open: true, prefixes: [`${out.address}/32`] });
       case 'ip-close':
@@ -159,7 +159,7 @@ export class Sessions {
     }
   }
 
-  #authenticate(session: Session, request: (LinkOut & { type: 'authenticate' })['request']): void {
+  #authenticate(session: Session, { request, eap }: LinkOut & { type: 'authenticate' }): void {
     const { aaa, call, dataplane, log, registry } = this.#o;
     const { tunnelId, sessionId } = session.ids;
     // LCP was negotiated anew (RFC 1661 §4.3): who the peer was counts no more, and neither does a verdict still on its way.
@@ -174,8 +174,14 @@ export class Sessions {
       claim: (user: string) => this.#replaceStale(session, user),
     };
     aaa.authenticate(request, context).then(
-      ({ result, cause, facts, limit = NO_LIMIT, routes }) => {
-        if (!this.#lives(session) || session.authAttempt !== attempt) {
+      (answer) => {
+        const current = this.#lives(session) && session.authAttempt === attempt;
+        if (answer.challenge !== undefined) {
+          if (current) session.link?.input({ type: 'eap-request', challenge: answer.challenge });
+          return;
+        }
+        const { result, cause, facts, limit = NO_LIMIT, routes } = answer;
+        if (!current) {
           if (result.ok) aaa.release(result.address);
           return;
         }
@@ -185,7 +191,7 @@ export class Sessions {
           dataplane.updateSession(tunnelId, sessionId, { limit });
           delete session.refused;
           session.stage = 'ipcp';
-          log.info('auth.ok', { ...idFields(session), method: request.method });
+          log.info('auth.ok', { ...idFields(session), method: request.method, eap });
         } else {
           if (cause !== undefined) session.refused = cause;
           const { user, method } = request;
@@ -194,6 +200,7 @@ export class Sessions {
             ...idFields(session),
             user,
             method,
+            eap,
             cause,
             code: result.code,
             hint: cause === undefined ? undefined : adviceFor(cause),

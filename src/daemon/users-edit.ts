@@ -16,10 +16,26 @@ import {
   visit,
   type YAMLMap,
 } from 'yaml';
+import { ntPasswordHash } from '../proto/ppp/mschap.js';
 import { ConfigError, whyUnreadable } from './errors.js';
 import { passOn } from './ownership.js';
+import { Secret } from './secret.js';
 import { readSecretFile } from './secret-file.js';
-import { MAX_USERS_FILE, UserStore } from './users.js';
+import { MAX_USERS_FILE, type User, UserStore } from './users.js';
+
+/**
+ * Another password, no longer expired, in the file and in the store, in the form the user had: cleartext or NT hash. Edits of
+ * others that were not taken over yet stay so. @throws ConfigError when the file cannot be written
+ */
+export function storePassword(store: UserStore, user: User, password: string, stateDir: string): UserStore {
+  const file = UsersFile.open(store.file, { stateDir });
+  const hash = ntPasswordHash(password);
+  const clear = user.password !== undefined;
+  file.change(user.name, { expired: null, ...(clear ? { password } : { nt_hash: Buffer.from(hash).toString('hex') }) });
+  file.save();
+  const changed = { ...user, expired: false, ntHash: new Secret(hash) };
+  return store.with(clear ? { ...changed, password: new Secret(password) } : changed);
+}
 
 /** What a user's entry is to hold; null takes a key out. */
 export interface UserChange {
@@ -27,6 +43,7 @@ export interface UserChange {
   readonly nt_hash?: string | null;
   readonly address?: string | null;
   readonly disabled?: true | null;
+  readonly expired?: true | null;
   readonly sessions?: number | null;
   readonly limit?: number | { readonly up: number; readonly down: number } | null;
 }

@@ -28,6 +28,8 @@ export interface User {
   /** Always this IPv4 address. */
   readonly address?: string;
   readonly disabled: boolean;
+  /** The password no longer lets in, but to set a new one where that is allowed. */
+  readonly expired: boolean;
   /** Bits per second of IP packets, from and to the user, in each session; 0 = no limit. */
   readonly limit?: Limit;
   /** Networks of a split tunnel, instead of dhcp.routes. */
@@ -96,17 +98,18 @@ export class UserStore {
     return this.#users.values();
   }
 
-  /**
-   * The user a client means: the exact name first; else what follows the backslash of `DOMAIN\user` (Windows sends its
-   * machine name) or precedes the last `@` of `user@realm`.
-   */
-  find(name: string): User | undefined {
-    const exact = this.#users.get(name);
-    if (exact !== undefined) return exact;
-    const backslash = name.indexOf('\\');
-    if (backslash !== -1) return this.#users.get(name.slice(backslash + 1));
-    const at = name.lastIndexOf('@');
-    return at === -1 ? undefined : this.#users.get(name.slice(0, at));
+  /** The user a client means: the exact name first; else without the domain or realm, where `realms` allows. */
+  find(name: string, realms: Realms = 'any'): User | undefined {
+    for (const candidate of spellings(name, realms)) {
+      const user = this.#users.get(candidate);
+      if (user !== undefined) return user;
+    }
+    return undefined;
+  }
+
+  /** The same with one user changed. */
+  with(user: User): UserStore {
+    return new UserStore(this.file, new Map(this.#users).set(user.name, user), this.#origins);
   }
 
   /** user -> fixed address, as AddressPool takes them. */
@@ -143,6 +146,23 @@ export class UserStore {
   }
 }
 
+/** Domains and realms that may be taken off a name. */
+export type Realms = 'any' | readonly string[];
+
+/** `DOMAIN\\user@realm`, `user@realm`, `DOMAIN\\user`, `user`: what is before the first backslash, behind the last `@`. */
+function* spellings(name: string, realms: Realms): Generator<string> {
+  const allowed = (realm: string): boolean =>
+    realms === 'any' || realms.some((r) => r.toLowerCase() === realm.toLowerCase());
+  yield name;
+  const backslash = name.indexOf('\\');
+  const domain = backslash !== -1 && allowed(name.slice(0, backslash));
+  const local = domain ? name.slice(backslash + 1) : name;
+  if (domain) yield local;
+  const at = local.lastIndexOf('@');
+  if (at === -1 || !allowed(local.slice(at + 1))) return;
+  yield local.slice(0, at);
+}
+
 function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
   const path = ['users', name];
   const fail = (key: string | undefined, problem: string, allowed: string): never => {
@@ -164,7 +184,7 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
     if (!KEYS.includes(key))
       fail(key, 'is an unknown key', KEYS.join(', ') + (meant === undefined ? '' : ` (did you mean ${meant}?)`));
   }
-  const { password, nt_hash, address, disabled = false, sessions, limit, routes } = fields;
+  const { password, nt_hash, address, disabled = false, expired = false, sessions, limit, routes } = fields;
   if ((password === undefined) === (nt_hash === undefined))
     fail(undefined, password === undefined ? 'has no password' : 'has two passwords', 'either password or nt_hash');
   if (password !== undefined && (typeof password !== 'string' || password === '' || password.length > 256))
@@ -177,6 +197,7 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
   if (nt_hash !== undefined && (typeof nt_hash !== 'string' || !/^[0-9a-fA-F]{32}$/.test(nt_hash)))
     fail('nt_hash', 'the value (not shown) is not an NT hash', '32 hexadecimal digits in quotes');
   if (typeof disabled !== 'boolean') fail('disabled', 'the value is not a truth value', 'true or false');
+  if (typeof expired !== 'boolean') fail('expired', 'the value is not a truth value', 'true or false');
 
   if (
     sessions !== undefined &&
@@ -195,6 +216,7 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
       ? {}
       : { address: parseAddress(address, (problem, allowed) => fail('address', problem, allowed)) }),
     disabled: disabled as boolean,
+    expired: expired as boolean,
     ...(sessions === undefined ? {} : { sessions: sessions as number }),
     ...(routes === undefined
       ? {}
@@ -247,7 +269,7 @@ function origin(yaml: YamlFile, path: readonly string[]): Origin {
   return line === undefined ? { file: yaml.file } : { file: yaml.file, line };
 }
 
-const KEYS = ['password', 'nt_hash', 'address', 'disabled', 'sessions', 'limit', 'routes'];
+const KEYS = ['password', 'nt_hash', 'address', 'disabled', 'expired', 'sessions', 'limit', 'routes'];
 const NETWORKS = list(cidr);
 const MAX_LIMIT = 1_000_000_000_000;
 /* Implementation */ export const MAX_USERS_FILE = 4 * 1024 * 1024;

@@ -73,6 +73,9 @@ t.test('each change keeps every comment, the order and the mode', async (t) => {
   t.match(await run('add 123 --nt-hash', { typed: ['s3cret'] }), { status: 0 });
   t.match(await run('passwd alice', { typed: ['another', 'another'], typing: true }), { status: 0 });
   t.match(await run('passwd 7', { typed: ['another'] }), { status: 0 });
+  t.match(await run('expire alice'), { out: /^alice has an expired password/ });
+  t.match((await run('list')).out, /alice .* expired$/m);
+  t.match(await run('passwd alice', { typed: ['another'] }), { status: 0 }, 'and it is not expired any more');
   t.match(await run('enable bob'), { out: /^bob may connect/ });
   t.match(await run('disable alice'), { out: /^alice is disabled/ });
   t.match(await run('set-address bob 10.99.0.60'), { out: /^bob gets 10\.99\.0\.60/ });

@@ -1,12 +1,14 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { LocalAaa } from '../../src/daemon/aaa.js';
+import { type AuthVerdict, LocalAaa } from '../../src/daemon/aaa.js';
 import { brokenBinding, type IdentityBindings, matches } from '../../src/daemon/identity.js';
 import { UserStore } from '../../src/daemon/users.js';
 import { ipv4ToNumber } from '../../src/proto/aaa/address.js';
 import { AddressPool } from '../../src/proto/aaa/pool.js';
 import type { AuthRequest } from '../../src/proto/ppp/events.js';
 import { generateNtResponse, ntPasswordHash } from '../../src/proto/ppp/mschap.js';
+import { MsChapV2Peer } from '../../src/proto/ppp/mschap-peer.js';
+import { seeded } from '../lib/ppp-pair.js';
 
 const users = UserStore.parse(
   'users.yaml',
@@ -18,6 +20,7 @@ function make(sessionsPerUser = 2, last = '10.0.0.4', identities: IdentityBindin
   const pool = new AddressPool({ ranges, fixed: users.fixedAddresses() });
   const aaa = new LocalAaa({
     users: () => users,
+    realms: 'any',
     identities: () => identities,
     pool,
     dns: ['10.0.0.53'],
@@ -54,6 +57,54 @@ t.test('MS-CHAPv2: the user, the address, the name servers, and the proof that w
   });
   t.match(verdict.result, { ok: true, user: 'alice', address: '10.0.0.2', dns: ['10.0.0.53'], nbns: [] });
   t.equal(verdict.result.ok && verdict.result.authenticatorResponse?.length, 20);
+});
+
+t.test('an expired password: refused, or good for setting a new one, once', async (t) => {
+  const store = UserStore.parse('users.yaml', 'users: {fay: {password: old, expired: true}, gus: {password: old}}');
+  const kept: [string, string][] = [];
+  const aaa = (changePassword?: (user: { name: string }, password: string) => void) =>
+    new LocalAaa({
+      users: () => store,
+      realms: 'any',
+      ...(changePassword === undefined ? {} : { changePassword }),
+      identities: () => new Map(),
+      pool: new AddressPool({ ranges: [{ first: ipv4ToNumber('10.0.0.2')!, last: ipv4ToNumber('10.0.0.4')! }] }),
+      dns: [],
+      nbns: [],
+      sessionsPerUser: 2,
+    });
+  const { context } = make();
+  const changing = aaa((user, password) => void kept.push([user.name, password]));
+  t.match(await aaa().authenticate(pap('fay', 'old'), context), { cause: 'expired', result: { code: 648 } });
+  t.notOk('change' in ((await aaa().authenticate(pap('fay', 'old'), context)) as AuthVerdict).result, 'nobody may');
+  t.match(await changing.authenticate(pap('fay', 'guess'), context), { cause: 'wrong-password' });
+  t.match(await changing.authenticate(pap('fay', 'old'), context), { cause: 'expired', result: { change: true } });
+
+  const change = (user: string, password: string, from = 'old'): AuthRequest => {
+    const authenticatorChallenge = new Uint8Array(16).fill(1);
+    const peer = new MsChapV2Peer({ user, passwords: [from], newPassword: password, random: seeded(3) });
+    const packet = peer.next(1, Buffer.from(`E=648 R=0 C=${'01'.repeat(16)} V=3 M=`));
+    if (typeof packet === 'string' || packet.code !== 'Change-Password') throw new Error('no Change-Password');
+    const { code: _, ...parts } = packet;
+    return { method: 'mschapv2-change', user, authenticatorChallenge, ...parts };
+  };
+  t.match(await changing.authenticate(change('fay', 'x', 'guess'), context), { cause: 'wrong-password' });
+  t.match(await changing.authenticate(change('fay', 'old'), context), {
+    cause: 'change-failed',
+    result: { code: 709 },
+  });
+  t.match(await changing.authenticate(change('gus', 'new'), context), { cause: 'change-failed' }, 'has not expired');
+  t.match(await aaa().authenticate(change('fay', 'new'), context), { cause: 'change-failed' }, 'not switched on');
+  const broken = aaa(() => {
+    throw new Error('read-only');
+  });
+  t.match(await broken.authenticate(change('fay', 'new'), context), {
+    cause: 'change-failed',
+    facts: { error: Error },
+  });
+  t.strictSame(kept, [], 'nothing was kept so far');
+  t.match(await changing.authenticate(change('CORP\\fay', 'new'), context), { result: { ok: true, user: 'fay' } });
+  t.strictSame(kept, [['fay', 'new']]);
 });
 
 t.test('only who has proven who he is claims anything', async (t) => {

@@ -139,6 +139,8 @@ t.test('who may not connect, and what the log says', async (t) => {
     ['wrong password', { passwords: ['guess'] }, 'wrong-password', 691],
     ['unknown user', { user: 'mallory' }, 'unknown-user', 691],
     ['disabled', { user: 'carol', passwords: ['christmas'] }, 'disabled', 647],
+    ['expired', { user: 'erin', passwords: ['easter'] }, 'expired', 648],
+    ['nor that a password has expired', { user: 'erin', passwords: ['guess'] }, 'wrong-password', 691],
     ['a disabled account is told to no stranger', { user: 'carol', passwords: ['guess'] }, 'wrong-password', 691],
     [
       'CHAP-MD5 against an NT hash',
@@ -159,7 +161,7 @@ t.test('who may not connect, and what the log says', async (t) => {
     await rig.run(90_000);
     t.match(rig.events('session.end'), [{ reason: /authentication|refused name or password/ }], name);
     t.strictSame(rig.left, NOTHING, name);
-    t.notMatch(JSON.stringify(rig.log), /wonderland|guess|christmas|clientPass/, 'no password is logged');
+    t.notMatch(JSON.stringify(rig.log), /wonderland|guess|christmas|easter|clientPass/, 'no password is logged');
   }
 });
 

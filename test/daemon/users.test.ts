@@ -1,10 +1,12 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import t from 'tap';
 import { loadConfig } from '../../src/daemon/config.js';
 import { ConfigError } from '../../src/daemon/errors.js';
 import { UserStore } from '../../src/daemon/users.js';
+import { storePassword } from '../../src/daemon/users-edit.js';
+import { ntPasswordHash } from '../../src/proto/ppp/mschap.js';
 import { toHex } from '../../src/wire/reader.js';
 
 const parse = (yaml: string) => UserStore.parse('users.yaml', yaml);
@@ -40,6 +42,19 @@ t.test('find: the exact name first, then without domain or realm', async (t) => 
     ['__proto__', undefined],
   ];
   for (const [asked, found] of rows) t.equal(store.find(asked)?.name, found, asked);
+  const limited: [asked: string, found: string | undefined][] = [
+    ['corp\\alice', 'alice'],
+    ['alice@EXAMPLE.org', 'alice'],
+    ['CORP\\alice@example.org', 'alice'],
+    ['CORP\\alice@example.org@example.org', undefined],
+    ['OFFICE\\bob', 'OFFICE\\bob'],
+    ['HOME\\bob', undefined],
+    ['carol@elsewhere', undefined],
+    ['CORP\\carol@example.org', 'carol@example.org'],
+    ['HOME\\alice@example.org', undefined],
+  ];
+  for (const [asked, found] of limited) t.equal(store.find(asked, ['CORP', 'example.org'])?.name, found, asked);
+  t.equal(store.find('CORP\\alice', [])?.name, undefined, 'none is taken off');
   t.equal(store.size, 5);
 });
 
@@ -47,12 +62,14 @@ t.test('what a user may have', async (t) => {
   const store = parse(`users:
   hash: {nt_hash: "44EBBA8D5312B8D611474411F56989AE", address: 10.99.0.77}
   off: {password: x, disabled: true, routes: [10.1.0.0/16, 10.2.0.7]}
+  old: {password: x, expired: true}
 `);
   const hash = store.find('hash')!;
   t.equal(hash.disabled, false);
   t.strictSame(store.find('off')!.routes, ['10.1.0.0/16', '10.2.0.7/32']);
   t.strictSame(parse('users: {a: {password: x, routes: []}}').find('a')!.routes, [], 'none, whatever others have');
   t.equal(store.find('off')!.disabled, true);
+  t.strictSame([hash.expired, store.find('old')!.expired], [false, true]);
   t.equal(hash.password, undefined);
   t.equal(toHex(hash.ntHash.reveal()), '44ebba8d5312b8d611474411f56989ae');
   t.equal(hash.address, '10.99.0.77');
@@ -65,7 +82,7 @@ t.test('a mistake is one sentence with the line and without the secret', async (
     ['users: [a]', ':1: users: is not a mapping; allowed: a line `name: {password: ...}` per user'],
     [
       'users:\n  a: s3cret',
-      ':2: users.a: is not a mapping; allowed: {password: ...} or {nt_hash: ...}, with address, disabled, sessions, limit, routes if wanted',
+      ':2: users.a: is not a mapping; allowed: {password: ...} or {nt_hash: ...}, with address, disabled, expired, sessions, limit, routes if wanted',
     ],
     ['users:\n  a: {}', ':2: users.a: has no password; allowed: either password or nt_hash'],
     [
@@ -86,7 +103,7 @@ t.test('a mistake is one sentence with the line and without the secret', async (
     ],
     [
       'users:\n  a: {password: s3cret, adress: 10.0.0.5}',
-      ':2: users.a.adress: is an unknown key; allowed: password, nt_hash, address, disabled, sessions, limit, routes (did you mean address?)',
+      ':2: users.a.adress: is an unknown key; allowed: password, nt_hash, address, disabled, expired, sessions, limit, routes (did you mean address?)',
     ],
     [
       'users:\n  a: {password: s3cret, address: 10.0.0.256}',
@@ -196,4 +213,27 @@ t.test('a user can be printed', async (t) => {
   t.notMatch(inspect(user, { depth: 9, showHidden: true }), /s3cret/);
   t.notMatch(JSON.stringify(user), /s3cret/);
   t.equal(`${user.password}`, '***');
+});
+
+t.test('a new password of an expired one: in the file and in the store, in the form of before', async (t) => {
+  const file = join(t.testdir({}), 'users.yaml');
+  const text = `users:
+  # the boss
+  alice: { password: old, expired: true, address: 10.99.0.9 }
+  bob: { nt_hash: "44ebba8d5312b8d611474411f56989ae", expired: true }
+`;
+  writeFileSync(file, text, { mode: 0o600 });
+  const before = UserStore.load(file);
+  writeFileSync(file, `${text}  carol: { password: later }\n`, { mode: 0o600 });
+  const alice = storePassword(before, before.find('alice')!, 'new "one"', t.testdirName);
+  const both = storePassword(alice, alice.find('bob')!, 'another', t.testdirName);
+  for (const store of [both, UserStore.load(file)]) {
+    t.match(store.find('alice'), { expired: false, address: '10.99.0.9' });
+    t.equal(store.find('alice')!.password!.reveal(), 'new "one"');
+    t.strictSame(store.find('bob')!.ntHash.reveal(), ntPasswordHash('another'));
+    t.strictSame([store.find('bob')!.expired, store.find('bob')!.password], [false, undefined]);
+  }
+  t.equal(both.find('carol'), undefined, 'what was not taken over yet stays so');
+  t.match(readFileSync(file, 'utf8'), '# the boss');
+  t.throws(() => storePassword(before, before.find('alice')!, 'x'.repeat(257), t.testdirName), ConfigError);
 });

@@ -18,15 +18,17 @@ const MAX_OUTPUTS = 12;
 
 /**
  * One run: frames, replies to what the link said, and pauses. Throws when the link throws or breaks a bound; gives the
- * number of steps the link lived in each phase. A third of the runs are clients, a third start with a link that is up.
+ * number of steps the link lived in each phase. A third of the runs are clients, a quarter begin
+ * with EAP, and a quarter with a link that is up.
  */
 export function fuzz(seed: number, steps = 300): Partial<Record<Phase, number>> {
   const random = seeded(seed);
   const below = (n: number): number => ((random(1)[0]! << 8) | random(1)[0]!) % n;
-  const server = new Script(lnsConfig({ random, setupTimeoutMs: 600_000 }));
-  const link = seed % 3 === 0 ? new Link(peerConfig({ random, setupTimeoutMs: 600_000 })) : server.link;
+  const eap = seed % 4 === 2 ? { auth: ['eap' as const] } : {};
+  const server = new Script(lnsConfig({ random, setupTimeoutMs: 600_000, ...eap }));
+  const link = seed % 3 === 0 ? new Link(peerConfig({ random, setupTimeoutMs: 600_000, ...eap })) : server.link;
   const lived: Partial<Record<Phase, number>> = {};
-  if (seed % 3 === 1) server.toUp();
+  if (seed % 3 === 1 && seed % 4 !== 2) server.toUp();
   let now = instant(0);
   let said: Uint8Array[] = [];
   let downs = 0;

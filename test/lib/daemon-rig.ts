@@ -3,7 +3,7 @@
  * the in-memory data plane and charon. What it does to the world is one list, in order.
  */
 import { MemoryDataplane } from 'l2tp-dataplane/memory';
-import { LocalAaa } from '../../src/daemon/aaa.js';
+import { type Aaa, LocalAaa } from '../../src/daemon/aaa.js';
 import { Connections, type ConnectionsOptions } from '../../src/daemon/connections.js';
 import { Drive, type Driven } from '../../src/daemon/drive.js';
 import type { IdentityBindings } from '../../src/daemon/identity.js';
@@ -11,7 +11,7 @@ import type { Log } from '../../src/daemon/log.js';
 import { renderFields } from '../../src/daemon/log-fields.js';
 import { SaRegistry } from '../../src/daemon/sa-registry.js';
 import { Timeline } from '../../src/daemon/timeline.js';
-import { UserStore } from '../../src/daemon/users.js';
+import { type User, UserStore } from '../../src/daemon/users.js';
 import type { Dataplane } from '../../src/io/dataplane.js';
 import { MemoryIke } from '../../src/io/memory-ike.js';
 import type { IkeEvent, IkeSa } from '../../src/io/ports.js';
@@ -31,6 +31,7 @@ export const USERS = `users:
   alice: {password: wonderland}
   bob: {password: builder, address: 10.99.0.50}
   carol: {password: christmas, disabled: true}
+  erin: {password: easter, expired: true}
   dave: {nt_hash: "44EBBA8D5312B8D611474411F56989AE"}   # clientPass, RFC 2759 §9.2
 `;
 
@@ -67,6 +68,9 @@ export interface RigOptions {
   readonly provesIdentity?: ConnectionsOptions['provesIdentity'];
   /** The user store rejects whatever it is asked. */
   readonly failAuth?: boolean;
+  /** Stands before the local users. */
+  readonly changePassword?: (user: User, password: string) => void;
+  readonly aaa?: (local: Aaa) => Aaa;
 }
 
 export class Rig {
@@ -96,14 +100,17 @@ export class Rig {
     const store = UserStore.parse('users.yaml', users);
     const [first, last] = pool.map((a) => ipv4ToNumber(a)!);
     this.pool = new AddressPool({ ranges: [{ first: first!, last: last! }], fixed: store.fixedAddresses() });
-    const aaa = new LocalAaa({
+    const local = new LocalAaa({
       users: () => store,
+      realms: 'any',
       identities: () => options.identities ?? new Map(),
       pool: this.pool,
       dns: ['10.99.0.53'],
       nbns: [],
       sessionsPerUser,
+      ...(options.changePassword === undefined ? {} : { changePassword: options.changePassword }),
     });
+    const aaa: Aaa = options.aaa?.(local) ?? local;
     this.plane = new MemoryDataplane({
       tunFds: [3],
       vnetHeader: false,
@@ -127,6 +134,7 @@ export class Rig {
           return verdict;
         },
         release: (address) => aaa.release(address),
+        decidesEap: aaa.decidesEap === true,
       },
       log: this.timeline.listening(memoryLog(this.log)),
       inform: () => ({

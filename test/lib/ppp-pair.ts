@@ -5,6 +5,7 @@ import type { Granted } from '../../src/proto/ppp/auth.js';
 import type { AuthRequest, AuthResult, LinkConfig, LinkOut } from '../../src/proto/ppp/events.js';
 import { CLIENT_IPCP_OPTIONS, Link, type PeerConfig } from '../../src/proto/ppp/link.js';
 import { ntPasswordHash, verify, verifyChapMd5, verifyPap } from '../../src/proto/ppp/mschap.js';
+import { newPassword } from '../../src/proto/ppp/password-change.js';
 
 import { describeFrame } from './ppp-text.js';
 
@@ -33,6 +34,7 @@ export const lnsConfig = (over: Partial<LinkConfig> = {}): LinkConfig => ({
   localAddress: '10.64.0.1',
   mru: 1400,
   auth: ['mschapv2', 'chap-md5', 'pap'],
+  eap: ['mschapv2', 'md5'],
   name: 'lockstep',
   echoIntervalMs: 30_000,
   echoFailures: 3,
@@ -73,6 +75,12 @@ export function decide(request: AuthRequest, secret = 'wonderland'): AuthResult 
       const authenticatorResponse = verify(request, ntPasswordHash(secret));
       return authenticatorResponse === undefined ? denied : { ...GRANT, authenticatorResponse };
     }
+    case 'mschapv2-change': {
+      const changed = newPassword(request, ntPasswordHash(secret));
+      return changed === undefined ? denied : { ...GRANT, authenticatorResponse: changed.authenticatorResponse };
+    }
+    case 'eap':
+      return denied;
   }
 }
 

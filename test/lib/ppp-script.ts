@@ -6,6 +6,7 @@ import type { AuthRequest, AuthResult, LinkConfig, LinkIn, LinkOut } from '../..
 import { Link, type PeerConfig } from '../../src/proto/ppp/link.js';
 import { generateNtResponse, ntPasswordHash } from '../../src/proto/ppp/mschap.js';
 import { decodeChap, encodeChap, encodeMsChapV2Value } from '../../src/wire/ppp/chap.js';
+import { decodeEap, type EapPacket, encodeEap } from '../../src/wire/ppp/eap.js';
 import { decodeFrame, encodeFrame, PROTOCOL } from '../../src/wire/ppp/frame.js';
 import { fromHex } from '../../src/wire/reader.js';
 import { decide } from './ppp-pair.js';
@@ -54,6 +55,22 @@ export class Script {
   /** Acks our own request as the peer: the option octets come back as they are. */
   ackLast(protocol: 'c021' | '8021'): string[] {
     return this.hear(this.reply(protocol, 0x02));
+  }
+
+  /** The last EAP packet that came out. */
+  get eap(): EapPacket {
+    const sent = this.outputs.findLast(
+      (o): o is Extract<LinkOut, { type: 'frame' }> => o.type === 'frame' && o.data[0] === 0xc2 && o.data[1] === 0x27,
+    );
+    const packet = sent === undefined ? undefined : decodeEap(sent.data.subarray(2));
+    if (packet?.ok !== true) throw new Error('no EAP packet was sent');
+    return packet.value;
+  }
+
+  /** An EAP Response, to the last Request unless `id` says otherwise. */
+  respond(type: number, data: Uint8Array | string, id = this.eap.id): string[] {
+    const octets = typeof data === 'string' ? Buffer.from(data, 'latin1') : data;
+    return this.hear(encodeFrame(PROTOCOL.eap, encodeEap({ code: 'Response', id, type, data: octets })));
   }
 
   /** A reply of `code` to our last Configure-Request, with `options` (hex) or the request's own. */
@@ -125,7 +142,8 @@ function words(out: LinkOut): string {
       return describeFrame(out.data)
         .replace(/<magic 0x[0-9a-f]{8}>/g, '<magic>')
         .replace(/value=[0-9a-f]{32,}/, 'value')
-        .replace(/CHAP (\w+) \d+/, 'CHAP $1')
+        .replace(/CHAP (\w+(?:-\w+)?) \d+/, 'CHAP $1')
+        .replace(/EAP (\w+) \d+/, 'EAP $1')
         .replace(/(Terminate-Request \d+) [0-9a-f]+ (?=")/, '$1 ')
         .replace(/[CS]=[0-9A-F]{32,40}/, (m) => m.slice(0, 2));
     case 'path-mtu':
@@ -133,7 +151,7 @@ function words(out: LinkOut): string {
     case 'lcp-up':
       return `lcp-up mru=${out.mru}${out.acfc ? ' acfc' : ''}${out.pfc ? ' pfc' : ''}`;
     case 'authenticate':
-      return `authenticate ${out.request.method} ${out.request.user}`;
+      return `authenticate ${out.eap === true ? 'eap ' : ''}${out.request.method} ${out.request.user}`;
     case 'ip-open':
       return `ip-open ${out.address}`;
     case 'up':

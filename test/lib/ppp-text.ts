@@ -1,6 +1,7 @@
 /** PPP frames in words, for vectors and traces, and back to octets. */
-import { decodeChap, encodeChap } from '../../src/wire/ppp/chap.js';
+import { type ChapPacket, decodeChap, encodeChap } from '../../src/wire/ppp/chap.js';
 import { type ControlPacket, decodeControl, decodeTerminateReason, encodeControl } from '../../src/wire/ppp/control.js';
+import { decodeEap, decodeMd5Value, EAP_TYPE, type EapPacket, eapTypeName, encodeEap } from '../../src/wire/ppp/eap.js';
 import { decodeFrame, encodeFrame, type Frame, PROTOCOL, protocolName } from '../../src/wire/ppp/frame.js';
 import { ipcpOptions } from '../../src/wire/ppp/ipcp.js';
 import { lcpOptions } from '../../src/wire/ppp/lcp.js';
@@ -25,11 +26,9 @@ function describeInformation({ protocol, information }: Frame): string {
     case PROTOCOL.ipcp:
       return worded(decodeControl(information, 'ncp'), (p) => describeControl(p, ipcpOptions));
     case PROTOCOL.chap:
-      return worded(decodeChap(information), (p) =>
-        'message' in p
-          ? line(p.code, p.id, quoted(p.message))
-          : line(p.code, p.id, `value=${toHex(p.value)}`, `name=${quoted(p.name)}`),
-      );
+      return worded(decodeChap(information), describeChap);
+    case PROTOCOL.eap:
+      return worded(decodeEap(information), describeEap);
     case PROTOCOL.pap:
       return worded(decodePap(information), (p) =>
         'message' in p
@@ -43,6 +42,36 @@ function describeInformation({ protocol, information }: Frame): string {
 
 const worded = <T>(decoded: Decoded<T>, words: (value: T) => string): string =>
   decoded.ok ? words(decoded.value) : failed(decoded);
+
+function describeChap(p: ChapPacket): string {
+  if ('message' in p) return line(p.code, p.id, quoted(p.message));
+  if ('value' in p) return line(p.code, p.id, `value=${toHex(p.value)}`, `name=${quoted(p.name)}`);
+  return line(p.code, p.id, `value=${toHex(p.encryptedPassword)}`);
+}
+
+/** `Request 7 Identity ""`, `Response 8 Nak 4 26`, `Request 9 MSCHAPv2 CHAP Challenge 9 value=...`. */
+function describeEap(p: EapPacket): string {
+  if (!('type' in p)) return line(p.code, p.id);
+  const head = line(p.code, p.id, eapTypeName(p.type));
+  switch (p.type) {
+    case EAP_TYPE.Identity:
+    case EAP_TYPE.Notification:
+      return line(head, quoted(p.data));
+    case EAP_TYPE.Nak:
+      return line(head, ...p.data);
+    case EAP_TYPE.MD5:
+      return line(
+        head,
+        worded(decodeMd5Value(p.data), (v) => `value=${toHex(v.value)} name=${quoted(v.name)}`),
+      );
+    case EAP_TYPE.MSCHAPv2:
+      return p.data.length === 1
+        ? line(head, 'OpCode', toHex(p.data))
+        : line(head, 'CHAP', worded(decodeChap(p.data), describeChap));
+    default:
+      return line(head, toHex(p.data));
+  }
+}
 
 function describeControl(p: ControlPacket, options: { show(raw: readonly never[]): string }): string {
   const head = line(p.code === 'unknown' ? `code-${p.number}` : p.code, p.id);
@@ -81,6 +110,8 @@ function reencodeInformation(protocol: number, information: Uint8Array): Uint8Ar
       return through(decodeControl(information, 'ncp'), encodeControl);
     case PROTOCOL.chap:
       return through(decodeChap(information), encodeChap);
+    case PROTOCOL.eap:
+      return through(decodeEap(information), encodeEap);
     case PROTOCOL.pap:
       return through(decodePap(information), encodePap);
     default:

@@ -1,31 +1,23 @@
 /**
- * The side that is authenticated: a dial-in client's half of PAP, CHAP-MD5 and MS-CHAP-V2, so that links can be tested
- * and emulated without a foreign peer. RFC 1334 §2, RFC 1994 §4, RFC 2759 §4 to §6.
+ * The side that is authenticated: a dial-in client's half of PAP, CHAP-MD5, MS-CHAP-V2 and EAP, so that links can be tested
+ * and emulated without a foreign peer. RFC 1334 §2, RFC 1994 §4, RFC 2759 §4 to §7; EAP: `auth-peer-eap.ts`.
  */
-import { timingSafeEqual } from 'node:crypto';
-import {
-  type ChapPacket,
-  decodeChap,
-  decodeMsChapV2Failure,
-  decodeMsChapV2Success,
-  encodeChap,
-  encodeMsChapV2Value,
-} from '../../wire/ppp/chap.js';
+import { type ChapPacket, decodeChap, encodeChap } from '../../wire/ppp/chap.js';
 import { PROTOCOL } from '../../wire/ppp/frame.js';
 import { decodePap, encodePap } from '../../wire/ppp/pap.js';
 import { sameBytes } from '../../wire/reader.js';
-import { after, type Instant, type Random } from '../machine.js';
+import { after, type Instant } from '../machine.js';
 import type { Authentication } from './auth.js';
-import type { AuthMethod } from './events.js';
-import { AUTH_RETRY_MS, AUTH_TRANSMISSIONS, CHALLENGE_LENGTH } from './limits.js';
-import { chapMd5Response, generateAuthenticatorResponse, generateNtResponse, ntPasswordHash } from './mschap.js';
+import { EapPeer } from './auth-peer-eap.js';
+import type { AuthMethod, EapMethod } from './events.js';
+import { AUTH_RETRY_MS, AUTH_TRANSMISSIONS } from './limits.js';
+import { chapMd5Response } from './mschap.js';
+import { type Credentials, MsChapV2Peer } from './mschap-peer.js';
 import type { GiveUp } from './negotiation.js';
 
-export interface PeerAuthConfig {
-  readonly user: string;
-  /** Tried in order: the next one when the authenticator allows a retry (RFC 2759 §6). Never empty. */
-  readonly passwords: readonly string[];
-  readonly random: Random;
+export interface PeerAuthConfig extends Credentials {
+  /** Within EAP; what it Naks other types with, in this order. Absent: MS-CHAP-V2, then MD5. */
+  readonly eap?: readonly EapMethod[];
 }
 
 export interface PeerAuthHooks {
@@ -34,10 +26,18 @@ export interface PeerAuthHooks {
   failed(now: Instant, why: GiveUp): void;
 }
 
-export const peerAuthentication = (method: AuthMethod, config: PeerAuthConfig, hooks: PeerAuthHooks): Authentication =>
-  method === 'pap' ? new PapPeer(config, hooks) : new ChapPeer(method, config, hooks);
+export function peerAuthentication(method: AuthMethod, config: PeerAuthConfig, hooks: PeerAuthHooks): Authentication {
+  switch (method) {
+    case 'pap':
+      return new PapPeer(config, hooks);
+    case 'eap':
+      return new EapPeer(config, hooks);
+    default:
+      return new ChapPeer(method, config, hooks);
+  }
+}
 
-/** Sends the last packet again until an answer comes; both methods need it. */
+/** Sends the last packet again until an answer comes; PAP and CHAP need it. */
 abstract class Retransmitting implements Authentication {
   abstract readonly protocol: number;
   protected readonly config: PeerAuthConfig;
@@ -119,14 +119,13 @@ class PapPeer extends Retransmitting {
 
 class ChapPeer extends Retransmitting {
   readonly protocol = PROTOCOL.chap;
-  readonly #method: 'mschapv2' | 'chap-md5';
-  #tries = 0;
+  readonly #mschap: MsChapV2Peer | undefined;
+  /** The one we answered last. */
   #challenge: { id: number; value: Uint8Array } | undefined;
-  #expected: Uint8Array = new Uint8Array(0);
 
   constructor(method: 'mschapv2' | 'chap-md5', config: PeerAuthConfig, hooks: PeerAuthHooks) {
     super(config, hooks);
-    this.#method = method;
+    this.#mschap = method === 'mschapv2' ? new MsChapV2Peer(config) : undefined;
   }
 
   /** RFC 1994 §4.1: the authenticator speaks first. */
@@ -146,56 +145,29 @@ class ChapPeer extends Retransmitting {
     if (last !== undefined && last.id === id && sameBytes(last.value, value)) return;
     this.#challenge = { id, value: value.slice() };
     this.done = false;
-    this.#respond(now, id, value);
+    this.transmit(now, encodeChap(this.#mschap?.respond(id, value) ?? this.#md5(id, value)));
   }
 
-  #respond(now: Instant, id: number, challenge: Uint8Array): void {
-    const password = this.config.passwords[this.#tries]!;
-    const value =
-      this.#method === 'chap-md5'
-        ? chapMd5Response(id, Buffer.from(password, 'utf8'), challenge)
-        : this.#msChapV2(password, challenge);
-    const name = Buffer.from(this.config.user, 'utf8');
-    this.transmit(now, encodeChap({ code: 'Response', id, value, name }));
-  }
-
-  #msChapV2(password: string, challenge: Uint8Array): Uint8Array {
-    const { user, random } = this.config;
-    const ntHash = ntPasswordHash(password);
-    const peerChallenge = random(CHALLENGE_LENGTH);
-    const ntResponse = generateNtResponse(challenge, peerChallenge, user, ntHash);
-    this.#expected = generateAuthenticatorResponse(ntHash, ntResponse, peerChallenge, challenge, user);
-    return encodeMsChapV2Value({ peerChallenge, ntResponse });
+  #md5(id: number, challenge: Uint8Array): ChapPacket {
+    const value = chapMd5Response(id, Buffer.from(this.config.passwords[0]!, 'utf8'), challenge);
+    return { code: 'Response', id, value, name: Buffer.from(this.config.user, 'utf8') };
   }
 
   #answered(now: Instant, reply: Extract<ChapPacket, { message: Uint8Array }>): void {
     if (this.done || reply.id !== this.#challenge?.id) return;
-    if (reply.code === 'Failure') {
-      this.#failed(now, reply.id, reply.message);
-      return;
-    }
-    if (this.#method === 'mschapv2' && !this.#provesItself(reply.message)) {
-      // RFC 2759 §5: a missing or wrong authenticator response MUST end the session.
-      this.fail(now, 'auth', 'the server does not know our password: its authenticator response is wrong');
-      return;
-    }
-    this.succeed(now);
-  }
-
-  #provesItself(message: Uint8Array): boolean {
-    const success = decodeMsChapV2Success(message);
-    return success.ok && timingSafeEqual(success.value.authenticatorResponse, this.#expected);
+    if (reply.code === 'Failure') this.#failed(now, reply.id, reply.message);
+    else if (this.#mschap?.proves(reply.message) ?? true) this.succeed(now);
+    // RFC 2759 §5: a missing or wrong authenticator response MUST end the session.
+    else this.fail(now, 'auth', 'the server does not know our password: its authenticator response is wrong');
   }
 
   #failed(now: Instant, id: number, message: Uint8Array): void {
-    const failure = this.#method === 'mschapv2' ? decodeMsChapV2Failure(message) : undefined;
-    if (failure?.ok === true && failure.value.retry && this.#tries + 1 < this.config.passwords.length) {
-      this.#tries += 1;
-      this.#challenge = { id: (id + 1) & 0xff, value: failure.value.challenge };
-      this.#respond(now, this.#challenge.id, failure.value.challenge);
+    const next = this.#mschap?.next(id, message) ?? 'the server refused name or password';
+    if (typeof next === 'string') {
+      this.fail(now, 'auth', next);
       return;
     }
-    const code = failure?.ok === true ? ` (${failure.value.error})` : '';
-    this.fail(now, 'auth', `the server refused name or password${code}`);
+    this.#challenge = { id: next.id, value: message.slice() };
+    this.transmit(now, encodeChap(next));
   }
 }

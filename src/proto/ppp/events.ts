@@ -9,6 +9,8 @@ export type LinkIn =
   | { readonly type: 'frame'; readonly data: Uint8Array }
   /** Answer to `authenticate`. */
   | { readonly type: 'auth-result'; readonly result: AuthResult }
+  /** The other answer to `authenticate`, when its method is `eap`: whoever decides wants to ask the peer more. */
+  | { readonly type: 'eap-request'; readonly challenge: EapChallenge }
   /** Administrative close: LCP Terminate-Request, then `down`. */
   | { readonly type: 'close'; readonly reason: string }
   /** Watch which of these sizes (octets of an IP packet, largest first; the first is in use) pass the path. */
@@ -21,7 +23,8 @@ export type LinkOut =
   | { readonly type: 'path-mtu'; readonly mtu: number }
   /** LCP opened with these; `mru` is what the peer accepts to receive (our limit when sending to it). */
   | { readonly type: 'lcp-up'; readonly mru: number; readonly acfc: boolean; readonly pfc: boolean }
-  | { readonly type: 'authenticate'; readonly request: AuthRequest }
+  /** `eap`: the method runs within EAP. */
+  | { readonly type: 'authenticate'; readonly request: AuthRequest; readonly eap?: true }
   /** Open the data plane for IP now: comes *before* the frame with the IPCP Configure-Ack that may open the peer. */
   | { readonly type: 'ip-open'; readonly address: string }
   /** Network phase reached: IPCP is open both ways. */
@@ -37,7 +40,10 @@ export type LinkOut =
     }
   | { readonly type: 'note'; readonly event: string; readonly fields: Record<string, unknown> };
 
-export type AuthMethod = 'mschapv2' | 'chap-md5' | 'pap';
+export type AuthMethod = 'mschapv2' | 'chap-md5' | 'pap' | 'eap';
+
+/** The methods we have within EAP: RFC 3748 §5.4, draft-kamath-pppext-eap-mschapv2. */
+export type EapMethod = 'mschapv2' | 'md5';
 
 /** Everything the user store (or, later, RADIUS) needs to decide. Nothing here may be logged but `user` and `method`. */
 export type AuthRequest =
@@ -56,7 +62,40 @@ export type AuthRequest =
       readonly authenticatorChallenge: Uint8Array;
       readonly peerChallenge: Uint8Array;
       readonly ntResponse: Uint8Array;
+    }
+  /** RFC 2759 §7, after a refusal with `change`: the response is that of the new password. */
+  | {
+      readonly method: 'mschapv2-change';
+      readonly user: string;
+      readonly id: number;
+      readonly authenticatorChallenge: Uint8Array;
+      readonly peerChallenge: Uint8Array;
+      readonly ntResponse: Uint8Array;
+      readonly encryptedPassword: Uint8Array;
+      readonly encryptedHash: Uint8Array;
+    }
+  /** A Response for whoever decides the EAP methods (RFC 3748 §2.3); only with `LinkConfig.eap` 'pass-through'. */
+  | {
+      readonly method: 'eap';
+      /** Of the Identity Response, in every round (RFC 3579 §2.1: User-Name). */
+      readonly user: string;
+      /** The whole EAP packet (EAP-Message). */
+      readonly packet: Uint8Array;
+      /** Of the last EapChallenge; absent in the first round (State). */
+      readonly state?: Uint8Array;
+      /** Longest EAP packet that the peer takes (Framed-MTU). */
+      readonly mtu: number;
     };
+
+/** RFC 3579 §2.1: a Request for the peer, as in an Access-Challenge. */
+export interface EapChallenge {
+  /** The whole EAP packet. */
+  readonly packet: Uint8Array;
+  /** Comes back with the Response to it. */
+  readonly state?: Uint8Array;
+  /** Wait before the Request is sent again (RFC 3579 §3.2: Session-Timeout). */
+  readonly retransmitMs?: number;
+}
 
 export type AuthResult =
   | {
@@ -70,10 +109,12 @@ export type AuthResult =
     }
   | {
       readonly ok: false;
-      /** RFC 2759 §6: 646 hours, 647 disabled, 648 expired, 649 no dial-in, 691 authentication failure. */
-      readonly code: 646 | 647 | 648 | 649 | 691;
+      /** RFC 2759 §6: 646 hours, 647 disabled, 648 expired, 649 no dial-in, 691 authentication failure, 709 change failed. */
+      readonly code: 646 | 647 | 648 | 649 | 691 | 709;
       /** The peer may try again on this link (MS-CHAPv2 R=1). */
       readonly retry: boolean;
+      /** With 648: the peer may set a new password now, if its method can (RFC 2759 §7). */
+      readonly change?: true;
       readonly message: string;
     };
 
@@ -84,6 +125,8 @@ export interface LinkConfig {
   readonly mru: number;
   /** In order of preference; never empty. */
   readonly auth: readonly AuthMethod[];
+  /** What EAP offers, in order of preference, never empty; or somebody else decides. */
+  readonly eap: readonly EapMethod[] | 'pass-through';
   /** Name sent in CHAP Challenges. */
   readonly name: string;
   readonly echoIntervalMs: number;

@@ -15,6 +15,7 @@ const AUTH_OPTION: Readonly<Record<AuthMethod, Numbered>> = {
   mschapv2: { protocol: PROTOCOL.chap, data: Uint8Array.of(CHAP_ALGORITHM.mschapv2) },
   'chap-md5': { protocol: PROTOCOL.chap, data: Uint8Array.of(CHAP_ALGORITHM.md5) },
   pap: { protocol: PROTOCOL.pap, data: new Uint8Array(0) },
+  eap: { protocol: PROTOCOL.eap, data: new Uint8Array(0) },
 };
 
 /** The method an authentication option stands for, if it is one of ours. */

@@ -21,6 +21,11 @@ export const RESTART_INITIAL_MS = 1_000;
 /** CHAP: pause between Challenges (authenticator) or Responses (peer), and how many. */
 export const AUTH_RETRY_MS = 3_000;
 export const AUTH_TRANSMISSIONS = 10;
+/** EAP: how often a Request is sent (RFC 3748 §4.3 suggests 3 to 5 retransmissions); the pause doubles up to this. */
+export const EAP_TRANSMISSIONS = 6;
+export const EAP_RETRY_CAP_MS = 20_000;
+/** EAP Requests on one link, the Identity Request included: what certificates in small fragments need. */
+export const MAX_EAP_ROUNDS = 64;
 /** CHAP challenges and MS-CHAP-V2 challenges: 16 octets (RFC 2759 §3 demands it, RFC 1994 §4.1 leaves it open). */
 export const CHALLENGE_LENGTH = 16;
 /** Longest user name taken from the peer (RFC 2759 §4: 256 characters). */

@@ -7,9 +7,10 @@ import { decodeFrame, encodeFrame, PROTOCOL, protocolName } from '../../wire/ppp
 import { type IpcpOption, UNSPECIFIED } from '../../wire/ppp/ipcp.js';
 import type { LcpOption } from '../../wire/ppp/lcp.js';
 import { never } from '../../wire/result.js';
-import { after, type Instant, type Machine, Outbox, type Random } from '../machine.js';
-import { type Authentication, authenticator, type Granted } from './auth.js';
-import { peerAuthentication } from './auth-peer.js';
+import { after, type Instant, type Machine, Outbox } from '../machine.js';
+import type { Authentication, Granted } from './auth.js';
+import { type PeerAuthConfig, peerAuthentication } from './auth-peer.js';
+import { authenticator } from './authenticator.js';
 import type { ControlHooks } from './control.js';
 import {
   authTimedOut,
@@ -28,12 +29,9 @@ import { ANSWERS_PER_PERIOD, DEFAULT_MRU, PERIOD_MS } from './limits.js';
 import type { GiveUp } from './negotiation.js';
 
 /** The other end: a client that dials in. For tests and emulations. */
-export interface PeerConfig {
+export interface PeerConfig extends PeerAuthConfig {
   readonly role: 'peer';
   readonly mru: number;
-  readonly user: string;
-  /** Tried in order, the next one when the server allows a retry. */
-  readonly passwords: readonly string[];
   /** Methods it lets itself be authenticated by; the first is what it Naks others with. Never empty. */
   readonly auth: readonly AuthMethod[];
   /** LCP options besides MRU and Magic-Number. */
@@ -42,7 +40,6 @@ export interface PeerConfig {
   readonly echoIntervalMs: number;
   readonly echoFailures: number;
   readonly setupTimeoutMs: number;
-  readonly random: Random;
 }
 
 /** What a Windows client asks IPCP for: the usual `ipcpOptions`. */
@@ -52,6 +49,9 @@ export const CLIENT_IPCP_OPTIONS: readonly IpcpOption[] = (['address', 'dns1', '
 
 /** RFC 1661 §3.2. `Dead` covers before the first lower-up; `Over` is after `down`: the machine is spent. */
 export type Phase = 'Dead' | 'Establish' | 'Authenticate' | 'Network' | 'Terminate' | 'Over';
+
+/** Data, and what an authentication that is over left on its way. */
+const DISCARDED: readonly number[] = [PROTOCOL.ip, PROTOCOL.pap, PROTOCOL.chap, PROTOCOL.eap];
 
 /** So many in each period, then none until the next. */
 class Allowance {
@@ -145,6 +145,9 @@ export class Link implements Machine<LinkIn, LinkOut> {
       case 'auth-result':
         this.#auth?.result(now, input.result);
         return;
+      case 'eap-request':
+        this.#auth?.eapRequest?.(now, input.challenge);
+        return;
       case 'close':
         this.#finish(now, { by: 'local', reason: input.reason });
         return;
@@ -188,10 +191,11 @@ export class Link implements Machine<LinkIn, LinkOut> {
       this.#auth.receive(now, information);
       return;
     }
+    if (protocol === PROTOCOL.ipcp && this.#phase === 'Authenticate') this.#auth?.ncpHeard?.(now);
     if (this.#phase !== 'Network') return;
     if (protocol === PROTOCOL.ipcp) {
       this.#ipcp?.receive(now, information);
-    } else if (protocol !== PROTOCOL.ip && protocol !== PROTOCOL.pap && protocol !== PROTOCOL.chap) {
+    } else if (!DISCARDED.includes(protocol)) {
       this.#note('ppp.unknown-protocol', { protocol: protocolName(protocol) });
       this.#lcp.rejectProtocol(now, protocol, information);
     }
@@ -229,16 +233,21 @@ export class Link implements Machine<LinkIn, LinkOut> {
     const agreed = this.#lcp.negotiation.own('auth');
     const method = agreed === undefined ? undefined : methodOf(agreed);
     if (method === undefined) return undefined;
-    return authenticator(method, config, {
-      send,
-      failed,
-      note: (event, fields) => this.#note(event, fields),
-      authenticate: (request) => this.#out.push({ type: 'authenticate', request }),
-      granted: (now, result) => {
-        this.#granted = result;
-        this.#startNetwork(now);
+    const peerMru = this.#lcp.negotiation.accepted('mru') ?? DEFAULT_MRU;
+    return authenticator(
+      method,
+      { ...config, peerMru },
+      {
+        send,
+        failed,
+        note: (event, fields) => this.#note(event, fields),
+        authenticate: (request, eap) => this.#out.push({ type: 'authenticate', request, ...(eap && { eap }) }),
+        granted: (now, result) => {
+          this.#granted = result;
+          this.#startNetwork(now);
+        },
       },
-    });
+    );
   }
 
   #startNetwork(now: Instant): void {

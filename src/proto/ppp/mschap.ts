@@ -75,7 +75,7 @@ export function challengeResponse(challenge: Uint8Array, ntHash: Uint8Array): Ui
 }
 
 /** RFC 2759 §8.6. DES alone is gone from OpenSSL 3's default provider; triple DES with one key thrice is DES. */
-function desEncrypt(clear: Uint8Array, key7: Uint8Array): Uint8Array {
+export function desEncrypt(clear: Uint8Array, key7: Uint8Array): Uint8Array {
   const key = desKey(key7);
   const cipher = createCipheriv('des-ede3', Buffer.concat([key, key, key]), null).setAutoPadding(false);
   return Buffer.concat([cipher.update(clear), cipher.final()]);
@@ -110,4 +110,4 @@ function authenticatorResponse(ntHash: Uint8Array, ntResponse: Uint8Array, chall
 
 const md4Of = (octets: Uint8Array): Uint8Array => new Uint8Array(md4.create().update(octets).arrayBuffer());
 const sha256 = (text: string): Uint8Array => createHash('sha256').update(text, 'utf8').digest();
-const equal = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b);
+export const equal = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b);

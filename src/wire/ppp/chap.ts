@@ -1,4 +1,4 @@
-/** CHAP packets and what MS-CHAP-V2 puts into them. RFC 1994 §4, RFC 2759 §3 to §6. */
+/** CHAP packets and what MS-CHAP-V2 puts into them. RFC 1994 §4, RFC 2759 §3 to §7. */
 import { fromHex, Reader, toHex, Writer } from '../reader.js';
 import { type Decoded, malformed, ok } from '../result.js';
 
@@ -9,14 +9,24 @@ export type ChapPacket =
       readonly value: Uint8Array;
       readonly name: Uint8Array;
     }
-  | { readonly code: 'Success' | 'Failure'; readonly id: number; readonly message: Uint8Array };
+  | { readonly code: 'Success' | 'Failure'; readonly id: number; readonly message: Uint8Array }
+  | ({ readonly code: 'Change-Password'; readonly id: number } & PasswordChange);
 
-export const CHAP_CODE = { Challenge: 1, Response: 2, Success: 3, Failure: 4 } as const;
+/** RFC 2759 §7: the new password under the old one. */
+export interface PasswordChange extends MsChapV2Value {
+  /** 516 octets. */
+  readonly encryptedPassword: Uint8Array;
+  /** 16 octets. */
+  readonly encryptedHash: Uint8Array;
+}
+
+export const CHAP_CODE = { Challenge: 1, Response: 2, Success: 3, Failure: 4, 'Change-Password': 7 } as const;
 const NAMES = new Map<number, keyof typeof CHAP_CODE>(
   Object.entries(CHAP_CODE).map(([name, n]) => [n, name as keyof typeof CHAP_CODE]),
 );
 
 const HEADER = 4;
+const CHANGE_PASSWORD = 586; // 4 + 516 + 16 + 16 + 8 reserved + 24 + 2 flags
 
 export function decodeChap(bytes: Uint8Array): Decoded<ChapPacket> {
   const header = new Reader(bytes);
@@ -36,6 +46,12 @@ export function decodeChap(bytes: Uint8Array): Decoded<ChapPacket> {
     case 'Success':
     case 'Failure':
       return ok({ code, id, message: r.rest() });
+    case 'Change-Password': {
+      if (length !== CHANGE_PASSWORD) return malformed(2, 'RFC 2759 §7', 'Length');
+      const [encryptedPassword, encryptedHash, peerChallenge] = [r.bytes(516), r.bytes(16), r.bytes(16)];
+      r.skip(8);
+      return ok({ code, id, encryptedPassword, encryptedHash, peerChallenge, ntResponse: r.bytes(24) });
+    }
     case undefined:
       return malformed(0, 'RFC 1994 §4', 'Code');
   }
@@ -45,8 +61,11 @@ export function encodeChap(packet: ChapPacket): Uint8Array {
   const w = new Writer().u8(CHAP_CODE[packet.code]).u8(packet.id).u16(0);
   if ('value' in packet) {
     w.u8(packet.value.length).bytes(packet.value).bytes(packet.name);
-  } else {
+  } else if ('message' in packet) {
     w.bytes(packet.message);
+  } else {
+    const { encryptedPassword, encryptedHash, peerChallenge, ntResponse } = packet;
+    w.bytes(encryptedPassword).bytes(encryptedHash).bytes(peerChallenge).u64(0n).bytes(ntResponse).u16(0);
   }
   return w.patch16(2, w.length).done();
 }

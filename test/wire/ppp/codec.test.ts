@@ -12,6 +12,7 @@ import {
   encodeMsChapV2Value,
 } from '../../../src/wire/ppp/chap.js';
 import { type ControlPacket, decodeControl, encodeControl, printable } from '../../../src/wire/ppp/control.js';
+import { decodeEap, decodeMd5Value, type EapPacket, encodeEap, encodeMd5Value } from '../../../src/wire/ppp/eap.js';
 import { decodeFrame, encodeFrame } from '../../../src/wire/ppp/frame.js';
 import { IPCP, ipcpOptions } from '../../../src/wire/ppp/ipcp.js';
 import { LCP, lcpOptions } from '../../../src/wire/ppp/lcp.js';
@@ -49,6 +50,11 @@ const controlPacket: fc.Arbitrary<ControlPacket> = fc.oneof(
   fc.record({ code: fc.constant('unknown'), number: fc.integer({ min: 14, max: 255 }), id: u8, data: octets() }),
 );
 
+const eapPacket: fc.Arbitrary<EapPacket> = fc.oneof(
+  fc.record({ code: fc.constantFrom('Request', 'Response'), id: u8, type: u8, data: octets() }),
+  fc.record({ code: fc.constantFrom('Success', 'Failure'), id: u8 }),
+);
+
 /** Views and Buffers compare as the octets they are. */
 const plain = (v: unknown): unknown =>
   JSON.parse(JSON.stringify(v, (_, x) => (x instanceof Uint8Array ? toHex(x) : x)));
@@ -73,6 +79,37 @@ t.test('law: decode(encode(v)) = v', async () => {
         );
       },
     ),
+  );
+  const sized = (n: number) => octets(n, n);
+  fc.assert(
+    fc.property(u8, sized(516), sized(16), sized(16), sized(24), (id, encryptedPassword, encryptedHash, ...parts) => {
+      const [peerChallenge, ntResponse] = parts;
+      const value = {
+        code: 'Change-Password',
+        id,
+        encryptedPassword,
+        encryptedHash,
+        peerChallenge,
+        ntResponse,
+      } as const;
+      assert.equal(encodeChap(value).length, 586);
+      assert.deepEqual(plain(decodeChap(encodeChap(value))), plain({ ok: true, value }));
+    }),
+  );
+  fc.assert(
+    fc.property(eapPacket, octets(8), (value, padding) => {
+      // RFC 3748 §4.1: octets outside the range of Length are padding.
+      const bytes = Uint8Array.of(...encodeEap(value), ...padding);
+      assert.deepEqual(plain(decodeEap(bytes)), plain({ ok: true, value }));
+    }),
+  );
+  fc.assert(
+    fc.property(octets(255, 1), octets(), (value, name) => {
+      assert.deepEqual(
+        plain(decodeMd5Value(encodeMd5Value({ value, name }))),
+        plain({ ok: true, value: { value, name } }),
+      );
+    }),
   );
   fc.assert(
     fc.property(u8, octets(255), octets(255), (id, peerId, password) => {
@@ -108,7 +145,7 @@ t.test('law: an option with a value encodes to the octets it came from', async (
 });
 
 t.test('law: any octets at all are decoded without an exception', async () => {
-  const protocol = fc.constantFrom('c021', '8021', 'c023', 'c223', '8057', 'ff03c021');
+  const protocol = fc.constantFrom('c021', '8021', 'c023', 'c223', 'c227', '8057', 'ff03c021');
   fc.assert(
     fc.property(protocol, octets(80), (head, rest) => {
       assert.equal(typeof describeFrame(Uint8Array.of(...fromHex(head), ...rest)), 'string');
