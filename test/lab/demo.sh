@@ -17,6 +17,7 @@ stop() {
 
 [ "$(id -u)" = 0 ] || failed 'set-up: must be root (network namespaces, IPsec)'
 "$REPO/.ci/setup.sh" || failed 'set-up: see above'
+lab_program || failed 'set-up: the program cannot be bundled'
 where=$(lab_kernel)
 if [ "$where" = host ]; then
   echo "demo: this kernel ($(uname -r)) can do ESP and L2TP/PPP: running in namespaces on it"

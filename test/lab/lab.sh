@@ -34,16 +34,7 @@ done
 [[ ${#chosen[@]} -gt 0 && $repeat =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]] || usage
 [ "$(id -u)" = 0 ] || { echo 'lab: must be root (network namespaces, IPsec)' >&2; exit 2; }
 [ -n "${LAB_READY:-}" ] || "$REPO/.ci/setup.sh" || exit 1
-# program: build/lab, what gateway-lockstep.sh starts; another run may be building it, too.
-program() {
-  local built=$REPO/build/lab/dist/src/main.js fresh
-  [ -f "$built" ] && [ -z "$(find "$REPO/dist/src" "$REPO"/packages/*/dist "$REPO"/packages/*/build/Release "$REPO/ipsec" -maxdepth 4 -type f \
-    -newer "$built" -print -quit)" ] && return
-  mkdir -p "$REPO/build"
-  fresh=$(mktemp -d "$REPO/build/lab.XXXXXX")
-  node "$REPO/.ci/bundle.mjs" "$fresh" --bare && rm -rf "$REPO/build/lab" && mv -T "$fresh" "$REPO/build/lab"
-}
-program || { echo 'lab: the program cannot be bundled' >&2; exit 1; }
+lab_program || { echo 'lab: the program cannot be bundled' >&2; exit 1; }
 
 where=$(lab_kernel)
 [ "$where" = host ] || echo "lab: this kernel lacks $(kernel_lacks): each scenario boots a user-mode Linux guest"

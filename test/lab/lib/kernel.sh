@@ -8,6 +8,15 @@ lab_kernel() {
     *) if [ -z "$(kernel_lacks)" ]; then echo host; else echo uml; fi ;;
   esac
 }
+# lab_program: build/lab, the program as it is installed, which gateway-lockstep.sh starts; another run may be building it, too.
+lab_program() {
+  local built=$REPO/build/lab/dist/src/main.js fresh
+  [ -f "$built" ] && [ -z "$(find "$REPO/dist/src" "$REPO"/packages/*/dist "$REPO"/packages/*/build/Release "$REPO/ipsec" "$REPO/src/page" \
+    -maxdepth 4 -type f -newer "$built" -print -quit)" ] && return
+  mkdir -p "$REPO/build"
+  fresh=$(mktemp -d "$REPO/build/lab.XXXXXX")
+  node "$REPO/.ci/bundle.mjs" "$fresh" --bare && rm -rf "$REPO/build/lab" && mv -T "$fresh" "$REPO/build/lab"
+}
 # kernel_lacks: what this kernel misses of ESP, PPP over L2TP, TUN, bridges and SO_RCVMARK; empty when it has all.
 kernel_lacks() {
   local lacks=() zeros=00000000000000000000000000000000 version
