@@ -10,6 +10,7 @@ import { isIP } from 'node:net';
 import type { Dataplane, Upcall } from '../io/dataplane.js';
 import type { Endpoint } from '../proto/l2tp/endpoint.js';
 import type { EndpointIn, EndpointOut } from '../proto/l2tp/events.js';
+import type { Instant } from '../proto/machine.js';
 import { type ResultCode, tryAnother } from '../wire/l2tp/codes.js';
 import { never } from '../wire/result.js';
 import { adviceFor, type EndCause } from './advice.js';
@@ -39,6 +40,9 @@ const SA_LINGER_MS = 7_000;
  * often than HELLOs go out, so that data from before one is not taken for an answer to it.
  */
 const TRAFFIC_CHECK_MS = 10_000;
+
+/** Who has a new IKE SA dials L2TP within this, or does not mean to: `ike.no-l2tp` says so then. */
+const FRESH_MS = NO_L2TP_HINT_MS;
 
 /** A tunnel that is being set up is up or given up by then (40 s). */
 const REDIAL_MS = 45_000;
@@ -78,6 +82,8 @@ export class Connections {
   readonly #hints = new Map<number, () => void>();
   /** Tunnels that are down but whose StopCCN is not acknowledged yet, and their marks. */
   readonly #leaving = new Map<number, number>();
+  /** mark -> the IKEv1 SA that took the place of another, and when: a renewal, or a client that crashed and is back. */
+  readonly #renewed = new Map<number, { readonly ike: string; readonly at: Instant }>();
   /** Deletions of IKE SAs that charon has not answered. */
   readonly #terminating = new Set<Promise<void>>();
   #whenIdle: (() => void)[] = [];
@@ -223,6 +229,7 @@ export class Connections {
 
   #markUp(mark: number, sa: MarkInfo): void {
     this.#dataplane.confirmMark(mark);
+    this.#renewed.set(mark, { ike: sa.ike.uniqueId, at: Number.NEGATIVE_INFINITY as Instant });
     this.#o.log.info('ike.child-up', { mark, ...ikeFields(sa) });
     for (const { path, data } of this.#hold.release(this.#drive.now(), mark)) {
       this.#endpoint.input({ type: 'datagram', path, data });
@@ -242,6 +249,8 @@ export class Connections {
   /** The mark lives on under another SA or another outer address: only the address concerns us. */
   #markChanged(mark: number, sa: MarkInfo): void {
     this.#o.log.debug('ike.child-changed', { mark, ...ikeFields(sa) });
+    if (sa.ike.version === 1 && this.#renewed.get(mark)?.ike !== sa.ike.uniqueId)
+      this.#renewed.set(mark, { ike: sa.ike.uniqueId, at: this.#drive.now() });
     for (const tunnel of this.registry.tunnelsOfMark(mark)) {
       if (tunnel.path.remote === sa.ike.remoteHost) continue;
       const path = { ...tunnel.path, remote: sa.ike.remoteHost };
@@ -255,6 +264,7 @@ export class Connections {
   #markDown(mark: number, reason: string): void {
     this.#cancelHint(mark);
     this.#dataplane.forgetMark(mark);
+    this.#renewed.delete(mark);
     this.#o.log.info('ike.child-down', { mark, reason });
     for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#endSessions(tunnel, 'sa-gone', reason);
     for (const [tunnelId, leaving] of this.#leaving) if (leaving === mark) this.#leaving.delete(tunnelId);
@@ -370,7 +380,7 @@ export class Connections {
     const sa = this.#o.sa(mark);
     if (sa === undefined || this.registry.tunnelsOfMark(mark).length > 0) return;
     if ([...this.#leaving.values()].includes(mark)) return;
-    if (this.#o.endpoint.isDialling(mark)) return this.#endSaLater(mark);
+    if (this.#isFresh(mark) || this.#o.endpoint.isDialling(mark)) return this.#endSaLater(mark);
     const fields = { mark, ike: sa.ike.uniqueId, remote: sa.ike.remoteHost };
     const terminated = this.#o.terminateIke(sa.ike.uniqueId).then(
       () => void this.#o.log.info('ike.terminated', fields),
@@ -378,6 +388,12 @@ export class Connections {
     );
     this.#terminating.add(terminated);
     void terminated.finally(() => this.#terminating.delete(terminated));
+  }
+
+  /** A client that crashed while its tunnel was being closed is back under the same mark: the new IKE SA is not the tunnel's. */
+  #isFresh(mark: number): boolean {
+    const renewed = this.#renewed.get(mark);
+    return renewed !== undefined && this.#drive.now() - renewed.at < FRESH_MS;
   }
 
   /** A client that dials again at once does so over the SA it has: that is now the new tunnel's, if it comes up. */

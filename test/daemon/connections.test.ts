@@ -317,6 +317,34 @@ t.test(
   },
 );
 
+t.test(
+  'a client that crashed comes back while its old tunnel is being closed: its new IKE SA is left alone',
+  async (t) => {
+    for (const dials of [true, false]) {
+      const rig = new Rig();
+      const before = await rig.connect({ mark: 1 });
+      before.mute = true;
+      rig.connections.disconnect('alice'); // nobody answers Terminate-Request, CDN and StopCCN
+      while (rig.events('tunnel.down').length === 0) await rig.run(500);
+      const old = rig.saOf(before);
+      const back = { ...old, uniqueId: '9', remoteId: old.remoteId };
+      rig.ike.push({ type: 'ike-updown', up: true, sa: { ...back, children: [] } }); // it adopts the old CHILD_SA
+      await rig.run(20_000);
+      t.strictSame(rig.ike.terminated, [], 'IKE is under way, L2TP has not begun');
+      rig.ike.push({ type: 'child-rekey', sa: back, old: old.children[0]!, new: childSa('11', 1) });
+      const after = rig.client({ mark: 1 });
+      if (dials) after.dial();
+      await rig.run(60_000);
+      t.strictSame(
+        rig.ike.terminated,
+        dials ? [] : ['9'],
+        dials ? 'it is the new tunnel’s' : 'one that nobody uses goes',
+      );
+      t.match(rig.left, dials ? { tunnels: 1, sessions: 1 } : NOTHING);
+    }
+  },
+);
+
 t.test('administrative end, and a new tunnel that never comes up: then the SA goes', async (t) => {
   const rig = new Rig();
   const client = await rig.connect({ mark: 1 });
