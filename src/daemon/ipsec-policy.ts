@@ -59,6 +59,7 @@ const IKE_PROPOSALS = [
   'aes256-sha1-modp2048',
   'aes256-sha1-ecp384',
   'aes128-sha1-ecp256',
+  'aes128-sha1-modp2048',
   'aes256-sha1-modp1536',
   '3des-sha1-modp2048',
 ];
@@ -68,8 +69,8 @@ const IKE_LEGACY = ['aes256-sha1-modp1024', 'aes128-sha1-modp1024', '3des-sha1-m
 /** SHA-2 after SHA-1: old peers truncate HMAC-SHA-256 to 96 bits and then no packet verifies. */
 const ESP_SUITES = ['aes256gcm16', 'aes128gcm16', 'aes256-sha1', 'aes128-sha1', 'aes256-sha256', 'aes128-sha256'];
 const ESP_LEGACY = ['3des-sha1'];
-const PFS_GROUPS = 'ecp384-ecp256-modp2048-modp1536';
-const PFS_LEGACY = 'modp1024';
+/** MODP 1024 is RouterOS' default, and takes nothing from the key of the first phase that it is mixed into (RFC 2409 §5.5). */
+const PFS_GROUPS = 'ecp384-ecp256-modp2048-modp1536-modp1024';
 
 const DEFAULTS = { ikeLifetime: 90_000, espLifetime: 32_400, dpdDelay: 30, dpdTimeout: 150 };
 
@@ -114,9 +115,8 @@ export function ikeProposals(legacy: boolean): string[] {
 
 /** Each suite without and with a Diffie-Hellman group: charon takes "PFS or not" as part of the proposal. */
 export function espProposals(legacy: boolean): string[] {
-  const groups = legacy ? `${PFS_GROUPS}-${PFS_LEGACY}` : PFS_GROUPS;
   const suites = legacy ? [...ESP_SUITES, ...ESP_LEGACY] : ESP_SUITES;
-  return [...suites, ...suites.map((s) => `${s}-${groups}`)];
+  return [...suites, ...suites.map((s) => `${s}-${PFS_GROUPS}`)];
 }
 
 /** Of the secrets that fit a peer equally well charon takes the first: the smaller network comes before the larger. */

@@ -106,6 +106,8 @@ export class Sessions {
   down(out: EndpointOut & { type: 'session-down' }): void {
     const session = this.#o.registry.session(out.session.tunnelId, out.session.sessionId);
     if (session === undefined) return;
+    // What a Terminate-Request said (Windows: its error number) says more than the CDN right behind it.
+    session.link?.input({ type: 'lower-down' });
     because(session, ...callEnd(session, out));
     this.#end(session);
   }
@@ -148,9 +150,10 @@ export class Sessions {
       case 'up':
         return this.#linkUp(session, out.user, out.address);
       case 'down':
+        if (out.by === 'lower') return;
         because(session, linkCause(out, session.stage, session.refused), out.reason);
         if (out.hint !== undefined) session.endHint ??= out.hint;
-        return this.#hangUp(session, out.by === 'timeout' || out.by === 'lower' ? LOST_CARRIER : ADMINISTRATIVE);
+        return this.#hangUp(session, out.by === 'timeout' ? LOST_CARRIER : ADMINISTRATIVE);
       case 'note':
         log.info(out.event, { ...idFields(session), ...out.fields });
         return;

@@ -4,6 +4,7 @@ import { stopCcn } from '../../src/proto/l2tp/handshake.js';
 import { encodeControl } from '../../src/wire/l2tp/header.js';
 import { encodeMessage } from '../../src/wire/l2tp/message.js';
 import { PROTOCOL } from '../../src/wire/ppp/frame.js';
+import { fromHex } from '../../src/wire/reader.js';
 import { SERVER } from '../lib/daemon-client.js';
 import { NOTHING, RAW, Rig } from '../lib/daemon-rig.js';
 import { childDown, childSa, childUp, ikeDown, ikeSa } from '../lib/ike-events.js';
@@ -364,13 +365,13 @@ t.test('the peer’s StopCCN: acknowledged, repeated acknowledgements possible, 
   rig.acts.length = 0;
   client.closeTunnel();
   await rig.settle();
-  t.strictSame(rig.acts, ['remove', 'send 1 ZLB']);
+  t.strictSame(rig.acts, ['update open=false', 'remove', 'send 1 ZLB']);
   t.strictSame(rig.left, NOTHING, 'everything of the session is given back at once');
   t.strictSame(rig.ike.terminated, [], 'while our ZLB may be lost the SA stays (RFC 2661 §5.7)');
   await rig.run(6_500);
-  t.strictSame(rig.acts.slice(2), [], "and while the client's last LCP Terminate-Request may come (RFC 1661 §4.6)");
+  t.strictSame(rig.acts.slice(3), [], "and while the client's last LCP Terminate-Request may come (RFC 1661 §4.6)");
   await rig.run(1_000);
-  t.strictSame(rig.acts.slice(2), ['flush', 'terminate 1']);
+  t.strictSame(rig.acts.slice(3), ['flush', 'terminate 1']);
 });
 
 t.test('the peer’s CDN alone: the tunnel may take another call, and ends empty after a while', async (t) => {
@@ -387,6 +388,16 @@ t.test('the peer’s CDN alone: the tunnel may take another call, and ends empty
   await rig.run(70_000);
   t.strictSame(rig.left, NOTHING);
   t.strictSame(rig.ike.terminated, ['1']);
+});
+
+t.test('LCP Terminate by the peer and its CDN right behind: what the first said is the reason', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  // RFC 1661 §5.5; Windows: Magic-Number, signature, 738 (no address).
+  client.sendFrame(fromHex('c021 0509 0010 00000000 003ccd74 000002e2'));
+  client.closeSession();
+  await rig.run(1_000);
+  t.match(rig.events('session.end'), [{ reason: 'the client got no address (error 738)' }]);
 });
 
 t.test('LCP Terminate by the peer: CDN, StopCCN, SA', async (t) => {

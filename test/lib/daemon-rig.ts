@@ -17,7 +17,7 @@ import { MemoryIke } from '../../src/io/memory-ike.js';
 import type { IkeEvent, IkeSa } from '../../src/io/ports.js';
 import { ipv4ToNumber } from '../../src/proto/aaa/address.js';
 import { AddressPool } from '../../src/proto/aaa/pool.js';
-import { endpointConfig } from '../../src/proto/l2tp/config.js';
+import { type EndpointConfig, endpointConfig } from '../../src/proto/l2tp/config.js';
 import { Endpoint } from '../../src/proto/l2tp/endpoint.js';
 import type { Path } from '../../src/proto/l2tp/events.js';
 import { Client, type ClientOptions, messageName, SERVER } from './daemon-client.js';
@@ -59,6 +59,7 @@ export interface RigOptions {
   readonly pool?: readonly [string, string];
   readonly sessionsPerUser?: number;
   readonly link?: Partial<ConnectionsOptions['link']>;
+  readonly l2tp?: Partial<EndpointConfig>;
   readonly connections?: Partial<
     Pick<ConnectionsOptions, 'idleTimeoutMs' | 'sessionTimeoutMs' | 'maxSessions' | 'redirect'>
   >;
@@ -72,6 +73,9 @@ export interface RigOptions {
   readonly changePassword?: (user: User, password: string) => void;
   readonly aaa?: (local: Aaa) => Aaa;
 }
+
+/** Who can be behind a mark. */
+export type Attached = Pick<Client, 'path' | 'carries' | 'receive'>;
 
 export class Rig {
   readonly clock = new VirtualClock();
@@ -89,10 +93,13 @@ export class Rig {
   readonly sas: Driven<IkeEvent>;
   readonly registry = new SaRegistry();
   readonly clients: Client[] = [];
+  /** Whatever else hears what is sent its way. */
+  readonly attached: Attached[] = [];
   /** Called when a verdict is on its way. */
   onAuth: () => void = () => {};
   readonly #clientClock = new VirtualClock();
-  readonly #clientDrive = new Drive(this.#clientClock);
+  /** The clients' own: they run beside the gateway, on the same time. */
+  readonly clientDrive = new Drive(this.#clientClock);
   #seed = 1;
 
   constructor(options: RigOptions = {}) {
@@ -125,7 +132,7 @@ export class Rig {
     this.connections = new Connections({
       drive: this.drive,
       dataplane: recorded(this.plane, this.acts, this.planeSessions),
-      endpoint: new Endpoint(endpointConfig({ hostName: 'lockstep', random: seededRandom(99) })),
+      endpoint: new Endpoint(endpointConfig({ hostName: 'lockstep', random: seededRandom(99), ...options.l2tp })),
       aaa: {
         authenticate: async (request, context) => {
           const verdict = options.failAuth === true ? undefined : await aaa.authenticate(request, context);
@@ -165,7 +172,7 @@ export class Rig {
 
   /** A client that is not yet dialling; its SA is not up. */
   client(options: ClientOptions): Client {
-    const client = new Client(this.#clientDrive, this.#seed++, options, (path, data) => this.arrive(path, data));
+    const client = new Client(this.clientDrive, this.#seed++, options, (path, data) => this.arrive(path, data));
     this.clients.push(client);
     return client;
   }
@@ -175,12 +182,12 @@ export class Rig {
   }
 
   /** The client's IKE_SA with its one child; ids are the mark's number. */
-  saOf(client: Client, more: Partial<IkeSa> = {}): IkeSa {
+  saOf(client: Attached, more: Partial<IkeSa> = {}): IkeSa {
     const { mark, remote } = client.path;
     return ikeSa(`${mark}`, [childSa(`${mark}`, mark)], { remoteHost: remote, ...more });
   }
 
-  childUp(client: Client): void {
+  childUp(client: Attached): void {
     this.ike.push(childUp(this.saOf(client)));
   }
 
@@ -200,7 +207,7 @@ export class Rig {
       const sent = this.plane.takeSent();
       quiet = sent.length === 0 ? quiet + 1 : 0;
       for (const { path, data, dontFragment = false } of sent)
-        for (const client of this.clients.filter((c) => samePlace(c.path, path)))
+        for (const client of [...this.clients, ...this.attached].filter((c) => samePlace(c.path, path)))
           if (!dontFragment || data.length <= client.carries) client.receive(data);
     }
   }

@@ -155,13 +155,17 @@ export interface Effects {
 
 export class Automaton {
   readonly #effects: Effects;
+  readonly #initialMs: number;
   #state: State = 'Initial';
   #restartCount = 0;
-  #period = RESTART_INITIAL_MS;
+  #period: number;
   #restartAt: Instant | undefined;
 
-  constructor(effects: Effects) {
+  /** `initialMs`: the Restart timer's first value. */
+  constructor(effects: Effects, initialMs = RESTART_INITIAL_MS) {
     this.#effects = effects;
+    this.#initialMs = initialMs;
+    this.#period = initialMs;
   }
 
   get state(): State {
@@ -196,7 +200,7 @@ export class Automaton {
     switch (action) {
       case 'irc':
         this.#restartCount = cell.includes('str') ? MAX_TERMINATE : MAX_CONFIGURE;
-        this.#period = RESTART_INITIAL_MS;
+        this.#period = this.#initialMs;
         return;
       case 'zrc':
         // §4.4: pause for the peer to process our Terminate-Ack.

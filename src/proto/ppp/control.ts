@@ -13,7 +13,7 @@ import {
 import { protocolName } from '../../wire/ppp/frame.js';
 import type { OptionCodec, OptionTable, RawOption } from '../../wire/ppp/options.js';
 import type { Instant } from '../machine.js';
-import { type Action, Automaton, type State } from './automaton.js';
+import { type Action, Automaton, type Effects, type State } from './automaton.js';
 import { type GiveUp, Negotiation, type Policy, type Reply, sameOptions } from './negotiation.js';
 
 /** What a control protocol tells the link. */
@@ -38,6 +38,10 @@ export interface ControlHooks {
   mayAnswer(now: Instant): boolean;
   /** RFC 1661 §5.6, §5.7: copies in rejects are cut to the peer's MRU. */
   peerMru(): number;
+  /** The next Identifier, for an end whose protocols share one counter. Otherwise each counts from 1. */
+  nextId?(): number;
+  /** First value of the Restart timer, for an end with another than ours. */
+  readonly restartMs?: number;
 }
 
 /** What only LCP has. */
@@ -72,10 +76,11 @@ export class ControlProtocol<T extends OptionTable> {
   constructor(spec: ControlSpec<T>) {
     this.#spec = spec;
     this.negotiation = new Negotiation(spec.codec, spec.policy);
-    this.#automaton = new Automaton({
+    const effects: Effects = {
       act: (now, action) => this.#actions[action](now),
       illegal: (event, state) => this.#note('ppp.illegal-event', { event, state }),
-    });
+    };
+    this.#automaton = new Automaton(effects, spec.hooks.restartMs);
   }
 
   get state(): State {
@@ -119,7 +124,7 @@ export class ControlProtocol<T extends OptionTable> {
   }
 
   nextId(): number {
-    this.#id = (this.#id + 1) & 0xff;
+    this.#id = this.#spec.hooks.nextId?.() ?? (this.#id + 1) & 0xff;
     return this.#id;
   }
 

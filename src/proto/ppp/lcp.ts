@@ -1,7 +1,7 @@
 /** What we want of the link: LCP's policy, its keepalive and its own packets. RFC 1661 §5.7 to §6.6, RFC 1570 §1. */
 import { CODE, encodeControl, type LcpOnlyPacket, printable } from '../../wire/ppp/control.js';
 import { PROTOCOL } from '../../wire/ppp/frame.js';
-import { authName, CHAP_ALGORITHM, type LCP, type LcpOption, lcpOptions } from '../../wire/ppp/lcp.js';
+import { authName, CHAP_ALGORITHM, LCP, type LcpOption, lcpOptions } from '../../wire/ppp/lcp.js';
 import type { Numbered } from '../../wire/ppp/options.js';
 import { Reader } from '../../wire/reader.js';
 import { after, type Instant, type Random } from '../machine.js';
@@ -64,13 +64,15 @@ class LcpPolicy implements Policy<typeof LCP> {
     this.#magic = this.#newMagic();
     this.#refused = new Set();
     this.#wanted = new Set();
-    return [
+    const wishes: LcpOption[] = [
       // RFC 1661 §5.1: no options with default values.
       ...(mru === DEFAULT_MRU ? [] : [{ name: 'mru', value: mru } as const]),
       ...demand.slice(0, 1).map((m) => ({ name: 'auth', value: AUTH_OPTION[m] }) as const),
       { name: 'magic', value: this.#magic },
       ...options,
     ];
+    // As every implementation we know of lists them.
+    return wishes.sort((a, b) => LCP[a.name].type - LCP[b.name].type);
   }
 
   get peer(): Policy<typeof LCP>['peer'] {

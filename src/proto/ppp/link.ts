@@ -37,6 +37,10 @@ export interface PeerConfig extends PeerAuthConfig {
   /** LCP options besides MRU and Magic-Number. */
   readonly lcpOptions: readonly LcpOption[];
   readonly ipcpOptions: readonly IpcpOption[];
+  /** Identifiers of the packets of all its control protocols; without it each protocol counts from 1. */
+  readonly nextId?: () => number;
+  /** First value of its Restart timers; RFC 1661 §4.6 suggests 3 s. */
+  readonly restartMs?: number;
   readonly echoIntervalMs: number;
   readonly echoFailures: number;
   readonly setupTimeoutMs: number;
@@ -380,6 +384,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
       codeRejected: (code) => this.#codeRejected(code),
       mayAnswer: (now) => this.#answers.take(now),
       peerMru: () => this.#lcp.negotiation.accepted('mru') ?? DEFAULT_MRU,
+      ...('role' in this.#config ? ownHabits(this.#config) : {}),
     };
   }
 
@@ -399,6 +404,11 @@ export class Link implements Machine<LinkIn, LinkOut> {
     if (this.#notes.take(this.#now)) this.#out.push({ type: 'note', event, fields });
   }
 }
+
+const ownHabits = ({ nextId, restartMs }: PeerConfig): Pick<ControlHooks, 'nextId' | 'restartMs'> => ({
+  ...(nextId ? { nextId } : {}),
+  ...(restartMs === undefined ? {} : { restartMs }),
+});
 
 const lcpConfig = (config: LinkConfig | PeerConfig): LcpConfig => ({
   mru: config.mru,

@@ -300,3 +300,27 @@ t.test('a configuration without any method lets nobody in', async (t) => {
   t.match(s.ackLast('c021'), ['lcp-up mru=1500', 'LCP Terminate-Request 2 "no authentication was negotiated"']);
   t.equal(s.wait(3000).at(-1), 'down auth: no authentication was negotiated');
 });
+
+t.test(
+  'a peer with habits of its own: one counter for all protocols, a Restart timer of 3 s, options by number',
+  async (t) => {
+    let id = -1;
+    const s = new Script(
+      peerConfig({
+        nextId: () => ++id,
+        restartMs: 3_000,
+        lcpOptions: [
+          { name: 'acfc', value: true },
+          { name: 'accm', value: 0 },
+        ],
+      }),
+    );
+    const REQUEST = 'LCP Configure-Request 0 <mru 1400> <asyncmap 0x00000000> <magic> <accomp>';
+    t.same(s.tell({ type: 'lower-up' }), [REQUEST]);
+    t.same(s.wait(2_999), []);
+    t.same(s.wait(1), [REQUEST]);
+    t.same(s.wait(3_000), [REQUEST], 'RFC 1661 §4.6');
+    s.hear('c021 01 01 0004');
+    t.match(s.ackLast('c021'), ['lcp-up mru=1500', 'IPCP Configure-Request 1']);
+  },
+);
