@@ -4,6 +4,7 @@ import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { codec } from './codec.js';
+import { ipsecTcp } from './ipsec.js';
 import type { Bench, Row } from './measure.js';
 import { memory } from './memory.js';
 import { latency, manySessions, rawSmall, rawTcp } from './raw.js';
@@ -15,6 +16,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   'setup-rate': setupRate,
   'raw-tcp': rawTcp,
   'raw-small': rawSmall,
+  'ipsec-tcp': ipsecTcp,
   'many-sessions': manySessions,
   setup,
   memory,

@@ -39,14 +39,15 @@ export interface Target {
 
 /** Installs what is missing, builds the packet program. @throws what could not be had */
 export function prepare(net: Net): void {
-  const known = sh('dpkg-query', '-W', '-f', '$'.concat('{Package} $', '{db:Status-Status}\n')).split('\n');
-  const missing = PACKAGES.filter((p) => !known.includes(`${p} installed`));
-  if (missing.length > 0) install(missing);
+  install(PACKAGES);
   sh('gcc', '-O2', '-Wall', '-Wextra', '-o', packets(net), join(REPO, 'bench/packets.c'));
 }
 
-/** The programs, not their services. */
-function install(names: readonly string[]): void {
+/** Debian packages that are missing: the programs, not their services. */
+export function install(wanted: readonly string[]): void {
+  const known = sh('dpkg-query', '-W', '-f', '$'.concat('{Package} $', '{db:Status-Status}\n')).split('\n');
+  const names = wanted.filter((p) => !known.includes(`${p} installed`));
+  if (names.length === 0) return;
   const policy = '/usr/sbin/policy-rc.d';
   const ours = !existsSync(policy);
   if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });

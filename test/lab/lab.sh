@@ -12,7 +12,7 @@ OUT=$LAB_DIR/out
 . "$LAB_DIR/lib/kernel.sh"
 
 usage() { sed -n '2s/^# //p' "$0" >&2; exit 2; }
-scenarios() { for c in "$LAB_DIR"/*/check; do basename "$(dirname "$c")"; done; }
+scenarios() { for c in "$LAB_DIR"/*/check; do [ -e "${c%/check}/bench" ] || basename "$(dirname "$c")"; done; }
 fast() { for s in $(scenarios); do [ -e "$LAB_DIR/$s/slow" ] || echo "$s"; done; }
 title() { sed -n '1s/^# *//p' "$LAB_DIR/$1/README.md"; }
 

@@ -1,0 +1,45 @@
+// One TCP stream through ESP, in the lab: this gateway, xl2tpd with the kernel's L2TP, and ESP alone take turns in one guest.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Bench, ratio, show, spread } from './measure.js';
+import { install } from './targets.js';
+
+const REPO = fileURLToPath(new URL('../..', import.meta.url));
+const CIPHERS = ['aes256-sha1', 'aes128gcm16'] as const;
+const DIRECTIONS = ['up', 'down'] as const;
+
+type Figure = { readonly cipher: string; readonly direction: string } & (
+  | { readonly target: 'lockstep' | 'kernel' | 'bare'; readonly round: number; readonly mbit: number }
+  | { readonly syscalls: number; readonly packets: number }
+);
+
+export const ipsecTcp: Bench = async () => {
+  install(['iperf3', 'strace']);
+  const ran = spawnSync('bash', [join(REPO, 'test/lab/lab.sh'), 'ipsec-tcp', '--jobs', '1'], { stdio: 'inherit' });
+  if (ran.status !== 0) throw new Error('the lab run failed');
+  const lines = readFileSync(join(REPO, 'test/lab/out/ipsec-tcp/figures'), 'utf8').trim().split('\n');
+  const figures = lines.map((line) => JSON.parse(line) as Figure);
+  return CIPHERS.flatMap((cipher) =>
+    DIRECTIONS.flatMap((direction) => {
+      const of = figures.filter((f) => f.cipher === cipher && f.direction === direction);
+      const rates = (target: string) => of.flatMap((f) => ('mbit' in f && f.target === target ? [f.mbit] : []));
+      const counted = of.find((f) => 'syscalls' in f);
+      const mine = rates('lockstep');
+      const calls =
+        counted === undefined || !('syscalls' in counted)
+          ? ''
+          : `, ${(counted.syscalls / counted.packets).toFixed(2)} syscalls per packet`;
+      return [
+        ['kernel', "xl2tpd, pppd and the kernel's L2TP", 'at least 1.0'],
+        ['bare', 'bare ESP transport', 'at least 0.85'],
+      ].map(([target, limit, wanted]) => ({
+        what: `one TCP stream ${direction} through ESP ${cipher}`,
+        figure: `${show(spread(mine))} Mbit/s${calls}`,
+        limit: `${limit} ${show(spread(rates(target!)))} Mbit/s`,
+        ratio: `${ratio(mine, rates(target!)).toFixed(2)}; target: ${wanted}`,
+      }));
+    }),
+  );
+};
