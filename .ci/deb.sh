@@ -12,6 +12,7 @@ export DEB_BUILD_OPTIONS="nocheck ${DEB_BUILD_OPTIONS:-}" LOCKSTEP_OUT=$out DEB_
 SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -S Timestamp)
 export SOURCE_DATE_EPOCH
 mkdir -p "$out"
+[ -n "${LOCKSTEP_BUILT:-}" ] || [ -d node_modules ] || npm ci --no-audit --no-fund --loglevel=error > "$out/deb.log" 2>&1 || { tail -5 "$out/deb.log" >&2; exit 1; }
 debian/rules clean > "$out/deb.log" 2>&1
 debian/rules binary >> "$out/deb.log" 2>&1 || { tail -20 "$out/deb.log" >&2; exit 1; }
 made=$out/lockstep_${version}_$arch.deb
