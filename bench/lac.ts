@@ -49,6 +49,17 @@ export interface Loaded {
   }[];
 }
 
+/** `hello`: a control message once more, to be acknowledged once more; `echo`: LCP's. */
+export type Question = 'hello' | 'echo';
+
+export interface Ask {
+  /** Of Loaded.sessions. */
+  readonly session: number;
+  readonly question: Question;
+  readonly count: number;
+  readonly everyMs: number;
+}
+
 interface Call {
   readonly user: string;
   readonly since: number;
@@ -64,6 +75,7 @@ interface Call {
 const CALLS = 50;
 const PATIENCE_MS = 10_000;
 const GOODBYE_MS = 3_000;
+const ANSWER_MS = 1_000;
 
 const key = (ids: { tunnelId: number; sessionId: number }): number => ids.tunnelId * 0x10000 + ids.sessionId;
 
@@ -85,6 +97,9 @@ class Lac {
   #setupMs: number[] = [];
   #gone: (() => void) | undefined;
   #open = 0;
+  /** The last message with something in it to each tunnel of the peer, and who waits for the answer to a question. */
+  readonly #said = new Map<number, { readonly path: Path; readonly data: Uint8Array }>();
+  #answered: { readonly question: Question; readonly path: Path; readonly resolve: () => void } | undefined;
 
   constructor(options: LacOptions) {
     this.#paths = options.local.map((local) => ({ mark: 0, local, remote: options.remote, remotePort: 1701 }));
@@ -190,6 +205,39 @@ class Lac {
     return { up: 1, failed: 0, ms: 0, setupMs: [], cpuSeconds: 0, sessions };
   }
 
+  async ask({ session, question, count, everyMs }: Ask): Promise<number[]> {
+    const call = [...this.#byIds.values()].filter((c) => c.address !== undefined)[session]!;
+    const { tunnelId, sessionId, peerTunnelId } = call.ids!;
+    const said = this.#said.get(peerTunnelId)!;
+    const took: number[] = [];
+    for (let n = 0; n < count; n++) {
+      const began = performance.now();
+      const answer = new Promise<boolean>((resolve) => {
+        const late = setTimeout(() => resolve(false), ANSWER_MS);
+        const done = () => {
+          clearTimeout(late);
+          resolve(true);
+        };
+        this.#answered = { question, path: said.path, resolve: done };
+      });
+      if (question === 'hello') this.#plane.sendControl([said]);
+      else this.#plane.sendFrame(tunnelId, sessionId, Uint8Array.of(0xc0, 0x21, 9, 200, 0, 8, 0, 0, 0, 0));
+      took.push((await answer) ? performance.now() - began : -1);
+      await new Promise((resolve) => setTimeout(resolve, everyMs));
+    }
+    this.#answered = undefined;
+    return took;
+  }
+
+  #answer(up: Upcall): void {
+    const waiting = this.#answered;
+    if (waiting === undefined) return;
+    if (up.kind === 'control' && waiting.question === 'hello' && up.path.local === waiting.path.local)
+      waiting.resolve();
+    if (up.kind === 'frame' && waiting.question === 'echo' && up.data[2] === 10 && up.data[3] === 200)
+      waiting.resolve();
+  }
+
   #carry(call: Call): void {
     this.#plane.updateSession(call.ids!.tunnelId, call.ids!.sessionId, { open: true, prefixes: ['0.0.0.0/0'] });
     const before = this.#tun.addresses();
@@ -223,6 +271,7 @@ class Lac {
 
   #onUpcalls(batch: readonly Upcall[]): void {
     for (const up of batch) {
+      this.#answer(up);
       if (up.kind === 'control') this.#endpoint.input({ type: 'datagram', path: up.path, data: up.data });
       else if (up.kind === 'frame') this.#byIds.get(key(up))?.link?.input({ type: 'frame', data: up.data });
     }
@@ -231,6 +280,7 @@ class Lac {
   #onEndpoint(out: EndpointOut): void {
     switch (out.type) {
       case 'send':
+        if (out.data.length > 12) this.#said.set(new DataView(out.data.buffer, out.data.byteOffset).getUint16(4), out);
         return this.#plane.sendControl([{ path: out.path, data: out.data }]);
       case 'tunnel-up': {
         const tunnel = this.#tunnels.get(out.ref ?? '');
@@ -310,8 +360,9 @@ const lac = new Lac(JSON.parse(process.argv[2]!) as LacOptions);
 answer({ ready: true });
 createInterface({ input: process.stdin })
   .on('line', async (line) => {
-    const command = JSON.parse(line) as { up?: Load; down?: true; fixed?: string };
+    const command = JSON.parse(line) as { up?: Load; down?: true; fixed?: string; ask?: Ask };
     if (command.up) answer(await lac.setUp(command.up));
+    else if (command.ask) answer(await lac.ask(command.ask));
     else if (command.fixed) answer(lac.fixed(command.fixed));
     else {
       await lac.tearDown();

@@ -179,7 +179,7 @@ async function flood(net: Net, target: Target, direction: Direction, sessions: L
 }
 
 /** A line for `packets flood`: 64 octets of IP, up inside L2TP (RFC 2661 §3.1), down as they are. */
-function flow(target: Target, direction: Direction, session: Loaded['sessions'][number], i: number): string {
+export function flow(target: Target, direction: Direction, session: Loaded['sessions'][number], i: number): string {
   // A packet ends at the server's device, in a black hole: nobody answers.
   const server = `10.199.${target.n}.1`;
   const ports = [5_000 + (i % FLOWS), 9] as const;

@@ -4,6 +4,7 @@ import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { codec } from './codec.js';
+import { controlLatency } from './control.js';
 import { ipsecTcp } from './ipsec.js';
 import type { Bench, Row } from './measure.js';
 import { memory } from './memory.js';
@@ -21,6 +22,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   setup,
   memory,
   latency,
+  'control-latency': controlLatency,
 };
 const RESULTS = new URL('../../bench/results.md', import.meta.url);
 const HEAD = `# Bench results

@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { LacOptions, Load, Loaded } from './lac.js';
+import type { LacOptions, Load, Loaded, Question } from './lac.js';
 import { dialogue, type Net, pause, sh, until } from './net.js';
 
 const REPO = fileURLToPath(new URL('../..', import.meta.url));
@@ -33,6 +33,8 @@ export interface Target {
   address: string;
   setUp(load: Load): Promise<Loaded>;
   tearDown(): Promise<void>;
+  /** Asks so many times for an answer; milliseconds each, -1 for none within a second. */
+  ask(session: number, question: Question, count: number, everyMs: number): Promise<number[]>;
   /** Devices on the way, as Net.wire wants them. */
   readonly ends: readonly string[];
 }
@@ -87,7 +89,17 @@ export async function open(net: Net, kind: Kind, n: number, more = ''): Promise<
     net.ip(space, 'route', 'add', `${address}/32`, 'via', `10.200.${n}.2`);
     net.ip('client', 'route', 'add', `10.201.${n}.2/32`, 'via', `10.200.${n}.1`, 'src', address);
     const none = () => Promise.reject(new Error('no LNS here'));
-    return { kind, pid: undefined, lacPid: undefined, n, address, setUp: none, tearDown: async () => {}, ends };
+    return {
+      kind,
+      pid: undefined,
+      lacPid: undefined,
+      n,
+      address,
+      setUp: none,
+      ask: none,
+      tearDown: async () => {},
+      ends,
+    };
   }
   const pid = await LNS[kind](net, space, n, more);
   return withLac(net, kind, n, pid, ends);
@@ -124,6 +136,8 @@ async function withLac(net: Net, kind: Kind, n: number, pid: number, ends: reado
       target.address = loaded.sessions[0]?.address ?? '';
       return loaded;
     },
+    ask: async (session, question, count, everyMs) =>
+      (await ask({ ask: { session, question, count, everyMs } })) as number[],
     tearDown: async () => void (await ask({ down: true })),
   };
   return target;

@@ -35,12 +35,6 @@ Failure PacketThread::open_descriptors() {
   if (epoll_ < 0) return {errno, "epoll_create1"};
   wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (wake_ < 0) return {errno, "eventfd"};
-  const auto watch = [this](int fd) {
-    epoll_event e{};
-    e.events = EPOLLIN;
-    e.data.fd = fd;
-    return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &e) == 0;
-  };
   if (!watch(wake_)) return {errno, "epoll_ctl"};
   for (const int fd : options_.tun_fds) {
     const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -51,6 +45,13 @@ Failure PacketThread::open_descriptors() {
     if (!watch(copy)) return {errno, "epoll_ctl"};
   }
   return {};
+}
+
+bool PacketThread::watch(int fd) {
+  epoll_event e{};
+  e.events = EPOLLIN;
+  e.data.fd = fd;
+  return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
 PacketThread::~PacketThread() {
@@ -97,23 +98,20 @@ void PacketThread::call(Command command) {
 
 Failure PacketThread::listen(const std::vector<ListenSpec>& specs) {
   if (listening_) return {EALREADY, "listen"};
-  std::vector<Socket> sockets;
-  sockets.reserve(specs.size());
-  for (ListenSpec spec : specs) {
+  std::vector<Listener> listeners(specs.size());
+  for (size_t i = 0; i < specs.size(); i++) {
+    ListenSpec spec = specs[i];
     spec.receive_buffer = options_.receive_buffer;
-    sockets.emplace_back();
-    if (Failure f = sockets.back().open(spec)) return f;
+    if (Failure f = listeners[i].data.open(spec)) return f;
+    listeners[i].control.open_for_control(listeners[i].data);
   }
   Failure failure;
   call([&] {
-    for (Socket& socket : sockets) {
-      epoll_event e{};
-      e.events = EPOLLIN;
-      e.data.fd = socket.fd();
-      if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.fd(), &e) != 0) failure = {errno, "epoll_ctl"};
+    for (const Listener& l : listeners) {
+      if (!watch(l.data.fd()) || (l.control.fd() >= 0 && !watch(l.control.fd()))) failure = {errno, "epoll_ctl"};
     }
     // On failure the sockets are closed, which takes them out of the epoll set.
-    if (!failure) sockets_ = std::move(sockets);
+    if (!failure) listeners_ = std::move(listeners);
   });
   listening_ = !failure;
   return failure;

@@ -2,6 +2,7 @@
 #include "socket.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/xfrm.h>
 #include <net/if.h>
 #include <poll.h>
@@ -43,8 +44,11 @@ cmsghdr* append(msghdr& m, cmsghdr* last, int level, int type, const void* data,
 
 }  // namespace
 
-Socket::~Socket() {
-  if (fd_ >= 0) close(fd_);
+Socket::~Socket() { close(); }
+
+void Socket::close() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
 }
 
 Failure Socket::set(int level, int option, const void* value, socklen_t n, const char* call) const {
@@ -75,6 +79,48 @@ Failure Socket::require_esp() const {
 }
 
 Failure Socket::open(const ListenSpec& wanted) {
+  if (Failure f = create(wanted)) return f;
+  sockaddr_in6 name;
+  const socklen_t length = to_sockaddr(spec.address, spec.port, &name);
+  return bind_to(name, length);
+}
+
+Failure Socket::bind_to(const sockaddr_in6& name, socklen_t n) {
+  return bind(fd_, reinterpret_cast<const sockaddr*>(&name), n) == 0 ? Failure{} : Failure{errno, "bind"};
+}
+
+// The address is shared only after `data` has it alone: somebody else's socket there is an error as ever.
+Failure Socket::open_for_control(Socket& data) {
+  // Index 1 is this socket, the second of the group; a load beyond the end returns 0.
+  sock_filter steer[] = {
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x80, 9, 0),    // T: control
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x0a, 7, 0),    // S, O: data
+      BPF_STMT(BPF_LDX | BPF_W | BPF_IMM, 6),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x40, 0, 1),    // L
+      BPF_STMT(BPF_LDX | BPF_W | BPF_IMM, 8),
+      BPF_STMT(BPF_LD | BPF_H | BPF_IND, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0xff03, 0, 1),
+      BPF_STMT(BPF_LD | BPF_H | BPF_IND, 2),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x8000, 1, 0),  // RFC 1661 §2: 8xxx and cxxx are the control protocols
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, 1),
+  };
+  const sock_fprog program{sizeof steer / sizeof *steer, steer};
+  const int one = 1;
+  sockaddr_in6 name;
+  socklen_t length = sizeof name;
+  if (getsockname(data.fd_, reinterpret_cast<sockaddr*>(&name), &length) != 0) return {errno, "getsockname"};
+  Failure f = data.set(SOL_SOCKET, SO_REUSEPORT, &one, sizeof one, "setsockopt(SO_REUSEPORT)");
+  if (!f) f = create(data.spec);
+  if (!f) f = set(SOL_SOCKET, SO_REUSEPORT, &one, sizeof one, "setsockopt(SO_REUSEPORT)");
+  if (!f) f = bind_to(name, length);
+  if (!f) f = data.set(SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program, "setsockopt(SO_ATTACH_REUSEPORT_CBPF)");
+  if (f) close();
+  return f;
+}
+
+Failure Socket::create(const ListenSpec& wanted) {
   spec = wanted;
   const bool v6 = spec.address.family == Family::v6;
   fd_ = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -107,9 +153,6 @@ Failure Socket::open(const ListenSpec& wanted) {
     if (Failure f = set(IPPROTO_IP, IP_PKTINFO, &one, sizeof one, "setsockopt(IP_PKTINFO)")) return f;
     if (set_dont_fragment(fd_, Family::v4, false) != 0) return {errno, "setsockopt(IP_MTU_DISCOVER)"};
   }
-  sockaddr_in6 name;
-  const socklen_t length = to_sockaddr(spec.address, spec.port, &name);
-  if (bind(fd_, reinterpret_cast<sockaddr*>(&name), length) != 0) return {errno, "bind"};
   return {};
 }
 
@@ -138,12 +181,13 @@ Receiver::Receiver() : buffers_(new uint8_t[kBatch * kStride]) {
 }
 
 size_t Receiver::receive(const Socket& socket) {
-  for (size_t i = 0; i < kBatch; i++) {
+  const size_t most = socket.spec.policy.raw ? kBatch / 4 : kBatch;
+  for (size_t i = 0; i < most; i++) {
     messages_[i].msg_hdr.msg_namelen = sizeof names_[i];
     messages_[i].msg_hdr.msg_controllen = sizeof control_[i];
   }
   // An error is a pending one of the socket (ICMP, link down): taken, and of no datagram.
-  const int n = recvmmsg(socket.fd(), messages_, kBatch, MSG_DONTWAIT, nullptr);
+  const int n = recvmmsg(socket.fd(), messages_, static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
   return n > 0 ? static_cast<size_t>(n) : 0;
 }
 

@@ -36,6 +36,10 @@ class Socket {
 
   // Sets everything before bind(): there is no moment in which a datagram without the policy gets in.
   Failure open(const ListenSpec& spec);
+  // A second queue at the address of `data`: the kernel puts L2TP control messages and PPP control frames here, so that they
+  // neither wait behind data nor are lost with it when its buffer is full. Numbered data messages stay where they are, in
+  // order. What is refused here leaves everything with `data`.
+  Failure open_for_control(Socket& data);
   int fd() const { return fd_; }
   // Whether datagrams for `path` leave here: the same kind (raw = mark 0) and a matching or wildcard address.
   bool serves(const Path& path) const;
@@ -45,7 +49,16 @@ class Socket {
  private:
   Failure set(int level, int option, const void* value, socklen_t n, const char* call) const;
   Failure require_esp() const;
+  Failure create(const ListenSpec& spec);
+  Failure bind_to(const sockaddr_in6& name, socklen_t n);
+  void close();
   int fd_ = -1;
+};
+
+// The two queues of a listener. Without the second one everything is in the first.
+struct Listener {
+  Socket data, control;
+  const Socket& for_control() const { return control.fd() < 0 ? data : control; }
 };
 
 // The outer DF bit of what is sent from now on, whatever path MTU the kernel remembers. As setsockopt().
@@ -55,7 +68,7 @@ int set_dont_fragment(int fd, Family family, bool on);
 class Receiver {
  public:
   Receiver();
-  // Datagrams received, 0 when none is waiting.
+  // Datagrams received, 0 when none is waiting. Fewer at once where each may be many (UDP_GRO): a turn of the loop is short.
   size_t receive(const Socket& socket);
   uint8_t* data(size_t i) { return &buffers_[i * kStride]; }
   size_t length(size_t i) const { return messages_[i].msg_len; }

@@ -1,4 +1,5 @@
-// The loop: commands first, then one batch from each socket and TUN queue that has something (level-triggered epoll).
+// The loop: commands and control first, then one batch from each socket and TUN queue that has something (level-triggered
+// epoll). What JS has to answer is told to it before the data's turn.
 #include "thread.h"
 
 #include <errno.h>
@@ -39,16 +40,18 @@ void PacketThread::run() {
     // Commands may close the sockets these events are of: an event without its socket is ignored.
     run_commands();
     for (int i = 0; i < n && !ending_; i++) {
-      const int fd = events[i].data.fd;
-      if (fd == wake_) continue;
-      bool tun = false;
-      for (const int t : tuns_) tun = tun || t == fd;
-      if (tun) {
-        tun_ready(fd);
-        continue;
+      for (Listener& l : listeners_) {
+        if (l.control.fd() == events[i].data.fd) socket_ready(l.control);
       }
-      for (Socket& s : sockets_) {
-        if (s.fd() == fd) socket_ready(s);
+    }
+    if (upcalls_.should_notify()) options_.notify();
+    for (int i = 0; i < n && !ending_; i++) {
+      const int fd = events[i].data.fd;
+      for (const int t : tuns_) {
+        if (t == fd) tun_ready(fd);
+      }
+      for (Listener& l : listeners_) {
+        if (l.data.fd() == fd) socket_ready(l.data);
       }
     }
     if (upcalls_.should_notify()) options_.notify();
@@ -85,7 +88,7 @@ void PacketThread::end() {
   options_.ended();
 }
 
-void PacketThread::close_sockets() { sockets_.clear(); }
+void PacketThread::close_sockets() { listeners_.clear(); }
 
 void PacketThread::apply(Session& s, const SessionUpdate& state) {
   if (state.prefixes) forwarder_.replace_prefixes(s, *state.prefixes);
@@ -144,12 +147,12 @@ void PacketThread::tun_ready(int fd) {
   finish(data_);
 }
 
-const Socket* PacketThread::route(const Path& path, bool& refused) {
+const Listener* PacketThread::route(const Path& path, bool& refused) {
   refused = true;
-  const Socket* found = nullptr;
-  for (const Socket& s : sockets_) {
-    if (s.serves(path)) {
-      found = &s;
+  const Listener* found = nullptr;
+  for (const Listener& l : listeners_) {
+    if (l.data.serves(path)) {
+      found = &l;
       break;
     }
   }
@@ -157,9 +160,9 @@ const Socket* PacketThread::route(const Path& path, bool& refused) {
     globals_.drop(GlobalDrop::unconfirmed_send);
     return nullptr;
   }
-  if (found != nullptr && found->spec.policy.raw) {
+  if (found != nullptr && found->data.spec.policy.raw) {
     bool named = false;
-    for (const Prefix& peer : found->spec.policy.peers) named = named || peer.contains(path.remote);
+    for (const Prefix& peer : found->data.spec.policy.peers) named = named || peer.contains(path.remote);
     if (!named) {
       globals_.drop(GlobalDrop::raw_peer);
       return nullptr;
@@ -172,27 +175,29 @@ const Socket* PacketThread::route(const Path& path, bool& refused) {
 void PacketThread::put_control(const Path& path, const uint8_t* head, size_t head_length, const uint8_t* body,
                                size_t body_length, Session* session) {
   bool refused;
-  const Socket* socket = route(path, refused);
-  if (socket == nullptr) {
+  const Listener* listener = route(path, refused);
+  if (listener == nullptr) {
     if (refused) return;
     if (session != nullptr) return session->drop(SessionDrop::send);
     return globals_.drop(GlobalDrop::send);
   }
-  if (control_.full() || (!control_.empty() && control_.socket() != socket->fd())) finish(control_);
-  control_.add(*socket, path, head, head_length, body, body_length, session, 0);
+  const Socket& socket = listener->for_control();
+  if (control_.full() || (!control_.empty() && control_.socket() != socket.fd())) finish(control_);
+  control_.add(socket, path, head, head_length, body, body_length, session, 0);
 }
 
 void PacketThread::to_peer(const Outgoing& out) {
   Session& s = out.session;
   if (frame_is_control_) return put_control(s.path, out.head, out.head_length, out.body, out.body_length, &s);
   bool refused;
-  const Socket* socket = route(s.path, refused);
-  if (socket == nullptr) {
+  const Listener* listener = route(s.path, refused);
+  if (listener == nullptr) {
     if (!refused) s.drop(SessionDrop::send);
     return;
   }
-  if (data_.full() || (!data_.empty() && data_.socket() != socket->fd())) finish(data_);
-  data_.add(*socket, s.path, out.head, out.head_length, out.body, out.body_length, &s, out.octets);
+  const Socket& socket = listener->data;
+  if (data_.full() || (!data_.empty() && data_.socket() != socket.fd())) finish(data_);
+  data_.add(socket, s.path, out.head, out.head_length, out.body, out.body_length, &s, out.octets);
 }
 
 void PacketThread::finish(Sender& sender) {

@@ -80,6 +80,7 @@ class PacketThread final : private Sink {
 
   explicit PacketThread(Options options) : options_(std::move(options)), forwarder_(*this, globals_) {}
   Failure open_descriptors();
+  bool watch(int fd);
 
   // Commands. post_sendable() drops (false) when too many wait; call() waits until the command was run.
   void post(Command command);
@@ -93,8 +94,8 @@ class PacketThread final : private Sink {
   void tun_ready(int fd);
   void apply(Session& s, const SessionUpdate& state);
   void close_sockets();
-  // The socket for a path, or null after counting why not; `refused` says that the path itself may not be used.
-  const Socket* route(const Path& path, bool& refused);
+  // The listener for a path, or null after counting why not; `refused` says that the path itself may not be used.
+  const Listener* route(const Path& path, bool& refused);
   void put_control(const Path& path, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
                    Session* session);
   // Control waits for room in the send buffer, data does not.
@@ -127,7 +128,7 @@ class PacketThread final : private Sink {
 
   // The packet thread's.
   Forwarder forwarder_;
-  std::vector<Socket> sockets_;
+  std::vector<Listener> listeners_;
   std::vector<int> tuns_;
   int epoll_ = -1;
   int wake_ = -1;

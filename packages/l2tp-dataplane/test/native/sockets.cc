@@ -1,5 +1,9 @@
-// The options of a socket that is open: UDP checksums and the outer DF bit. Needs no privileges.
+// The options of a socket that is open: UDP checksums and the outer DF bit; and what comes to which of a listener's two.
+// Needs no privileges.
+#include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include "../../src/socket.h"
 #include "check.h"
@@ -55,6 +59,66 @@ void dont_fragment() {
   is(IP_PMTUDISC_DONT, IPV6_PMTUDISC_DONT);
 }
 
+// RFC 2661 §3.1, RFC 1661 §2: control in front, everything else and whatever is numbered behind.
+void two_queues(const char* address, int family) {
+  Listener l;
+  open_at(address, l.data);
+  const Failure failure = l.control.open_for_control(l.data);
+  if (failure) std::fprintf(stderr, "%s: %d\n", failure.call, failure.error);
+  CHECK(!failure && l.control.fd() >= 0);
+  sockaddr_in6 name;
+  socklen_t n = sizeof name;
+  CHECK(getsockname(l.data.fd(), reinterpret_cast<sockaddr*>(&name), &n) == 0);
+
+  Socket third;  // the address is not there for others
+  ListenSpec again = l.data.spec;
+  again.port = ntohs(name.sin6_port);
+  EQ(third.open(again).error, EADDRINUSE);
+
+  const int peer = socket(family, SOCK_DGRAM, 0);
+  const auto arrives_at = [&](const char* text) {
+    const Bytes data = hex(text);
+    CHECK(sendto(peer, data.data(), data.size(), 0, reinterpret_cast<sockaddr*>(&name), n) >= 0);
+    pollfd both[] = {{l.data.fd(), POLLIN, 0}, {l.control.fd(), POLLIN, 0}};
+    EQ(poll(both, 2, 5000), 1);
+    Bytes got(2048);
+    const int fd = both[0].revents != 0 ? l.data.fd() : l.control.fd();
+    const ssize_t length = recv(fd, got.data(), got.size(), 0);
+    got.resize(static_cast<size_t>(length));
+    CHECK(got == data);
+    return fd == l.control.fd() ? 'c' : 'd';
+  };
+  const std::pair<const char*, char> all[] = {
+      {"c802 000c 0001 0000 0000 0000", 'c'},                // ZLB
+      {"c802", 'c'},                                         // T is all it takes
+      {"0002 0001 0002 ff03 c021 0901 0008 00000000", 'c'},  // LCP Echo-Request
+      {"4002 0014 0001 0002 ff03 c021 0901 0008 00000000", 'c'},
+      {"0002 0001 0002 c021 0901 0008 00000000", 'c'},       // ACFC
+      {"4002 0012 0001 0002 8021 0901 0008 00000000", 'c'},  // IPCP
+      {"0802 0001 0002 0000 0000 ff03 c021 0901 0008", 'd'},  // S: in order
+      {"0202 0001 0002 0000 ff03 c021 0901 0008", 'd'},       // O
+      {"0002 0001 0002 ff03 0021 4500", 'd'},
+      {"0002 0001 0002 0021 4500", 'd'},
+      {"0002 0001 0002 21 4500", 'd'},  // PFC
+      {"0002 0001 0002 ff03 57 6000", 'd'},
+      {"0002 0001 0002 ff03", 'd'},
+      {"0002 0001 0002 ff", 'd'},
+      {"0002", 'd'},
+      {"", 'd'},
+  };
+  for (const auto& [text, where] : all) {
+    if (arrives_at(text) == where) continue;
+    std::fprintf(stderr, "%s\n", text);
+    CHECK(false);
+  }
+  close(peer);
+}
+
+void queues() {
+  two_queues("127.0.0.1", AF_INET);
+  two_queues("::1", AF_INET6);
+}
+
 }  // namespace
 
-int main() { cases({{"UDP checksums", checksums}, {"the outer DF bit", dont_fragment}}); }
+int main() { cases({{"UDP checksums", checksums}, {"the outer DF bit", dont_fragment}, {"two queues", queues}}); }
