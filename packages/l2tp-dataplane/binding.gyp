@@ -11,6 +11,7 @@
         "src/icmp.cc",
         "src/parse.cc",
         "src/punt.cc",
+        "src/queue.cc",
         "src/routes.cc",
         "src/segment.cc",
         "src/socket.cc",

@@ -62,7 +62,7 @@ export function checkSpec(spec: SessionSpec): SessionSpec {
 }
 
 export function checkState(where: string, state: SessionState): SessionState {
-  for (const key of ['open', 'clampMss', 'acfc', 'lengthBit', 'sequencing'] as const) {
+  for (const key of ['open', 'clampMss', 'acfc', 'lengthBit', 'sequencing', 'smallFirst'] as const) {
     const value: unknown = state[key];
     if (value !== undefined && typeof value !== 'boolean') bad(where, key, value, 'true or false');
   }

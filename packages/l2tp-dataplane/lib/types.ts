@@ -65,6 +65,11 @@ export interface SessionState {
    * §5.4); nothing is held back to be put in order. Default false: the peer's numbers are not looked at.
    */
   readonly sequencing?: boolean;
+  /**
+   * While packets to the peer wait for room in the send buffer: those of at most 256 octets that are no data of a TCP
+   * connection before the others. Default false.
+   */
+  readonly smallFirst?: boolean;
   /** Write the L bit (Length) in data headers; default true. O and P are never written. */
   readonly lengthBit?: boolean;
 }
@@ -92,6 +97,7 @@ export const SESSION_DROPS = [
   'tun', // the TUN device refused it
   'limit', // above the session's limit
   'sequence', // out of order, with sequencing
+  'queue', // there was no room in the send buffer, and this session held most or the packet waited too long
 ] as const;
 export type SessionDrop = (typeof SESSION_DROPS)[number];
 

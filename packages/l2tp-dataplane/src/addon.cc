@@ -95,6 +95,7 @@ dp::SessionUpdate to_update(const Napi::Value& v) {
   flag("acfc", u.acfc);
   flag("lengthBit", u.length_bit);
   flag("sequencing", u.sequencing);
+  flag("smallFirst", u.small_first);
   if (const Napi::Value mtu = o.Get("mtu"); !mtu.IsUndefined()) u.mtu = static_cast<uint16_t>(number(mtu));
   if (const Napi::Value value = o.Get("limit"); !value.IsUndefined()) {
     const auto limit = value.As<Napi::Object>();

@@ -166,7 +166,10 @@ std::shared_ptr<const SessionCounters> PacketThread::remove_session(Ids ids) {
   if (it == known_.end()) return nullptr;
   const auto counters = it->second;
   known_.erase(it);
-  call([this, ids] { forwarder_.remove_session(ids); });
+  call([this, ids] {
+    if (Session* s = forwarder_.sessions.find(ids)) forget_backlog(*s);
+    forwarder_.remove_session(ids);
+  });
   return counters;
 }
 

@@ -6,7 +6,7 @@
 
 namespace dp {
 
-enum class SessionDrop { path, closed, spoof, malformed, multicast, too_big, rate, send, tun, limit, sequence, count };
+enum class SessionDrop { path, closed, spoof, malformed, multicast, too_big, rate, send, tun, limit, sequence, queue, count };
 enum class GlobalDrop {
   mark_zero,
   mark_unknown,
@@ -23,7 +23,7 @@ enum class GlobalDrop {
 };
 
 constexpr const char* kSessionDrops[] = {"path",    "closed", "spoof", "malformed", "multicast",
-                                         "too-big", "rate",   "send",  "tun",       "limit", "sequence"};
+                                         "too-big", "rate",   "send",  "tun",       "limit", "sequence", "queue"};
 constexpr const char* kGlobalDrops[] = {"mark-zero", "mark-unknown", "no-session",       "no-route", "short",
                                         "version",   "queue-full",   "unconfirmed-send", "send",     "raw-peer",
                                         "control-rate"};

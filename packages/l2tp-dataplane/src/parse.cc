@@ -120,6 +120,16 @@ uint16_t udp_destination_port(const uint8_t* p, const IpHeader& ip) {
   return get16(p + ip.header + 2);
 }
 
+bool is_small(const uint8_t* p, size_t n) {
+  constexpr size_t kSmall = 256;
+  IpHeader ip;
+  if (n > kSmall || !parse_ip(p, n, ip) || ip.fragment) return false;
+  if (ip.protocol != kTcp) return true;
+  if (ip.length < ip.header + 20) return false;
+  const size_t header = size_t{static_cast<uint8_t>(p[ip.header + 12] >> 4)} * 4;
+  return ip.header + header == ip.length && (p[ip.header + 13] & 0x17) == 0x10;  // ACK without SYN, FIN, RST
+}
+
 bool is_router_solicitation(const uint8_t* p, const IpHeader& ip) {
   return ip.family == Family::v6 && ip.protocol == kIcmpv6 && ip.length >= 48 && p[7] == 255 && p[40] == 133;
 }

@@ -48,6 +48,9 @@ bool is_multicast(const Address& a);  // 255.255.255.255 included
 // The destination port, or 0 when the packet is not UDP, is a fragment, or has no room for the UDP header.
 uint16_t udp_destination_port(const uint8_t* p, const IpHeader& ip);
 
+// At most 256 octets and no data of a TCP connection: what its others wait for, like acknowledgments, names and voice.
+bool is_small(const uint8_t* p, size_t n);
+
 // RFC 4861 §4.1, §6.1.1: type 133 with hop limit 255.
 bool is_router_solicitation(const uint8_t* p, const IpHeader& ip);
 

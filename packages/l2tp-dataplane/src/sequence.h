@@ -10,6 +10,8 @@ class Sequence {
 
   // The number of the next message to the peer.
   uint16_t next() { return next_++; }
+  // The last one was not used.
+  void give_back() { next_--; }
 
   // Whether a message of the peer is taken. Half of the numbers are ahead of the one expected, half are behind (§5.8); the
   // first of all may have any. Five far behind in a row are a peer that has begun anew; near ones are repeats.

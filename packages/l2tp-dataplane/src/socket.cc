@@ -254,7 +254,7 @@ Sender::Message& Sender::open_message(const Socket& socket, const Path& to, size
 }
 
 void Sender::add(const Socket& socket, const Path& to, const uint8_t* head, size_t head_length, const uint8_t* body,
-                 size_t body_length, Session* session, size_t octets) {
+                 size_t body_length, Session* session, size_t octets, FairQueue::Chunk* held) {
   const size_t size = head_length + body_length;
   Message* m = nullptr;
   if (octets > 0 && session->segments && session->batch == batch_) {
@@ -277,6 +277,7 @@ void Sender::add(const Socket& socket, const Path& to, const uint8_t* head, size
   p.body = body;
   p.body_length = body_length;
   p.octets = octets;
+  p.held = held;
   p.next = kNone;
   (m->first == kNone ? m->first : piece_[m->last].next) = i;
   m->last = i;
@@ -316,30 +317,44 @@ void Sender::prepare() {
 
 int Sender::send(int wait_ms) {
   prepare();
-  for (size_t at = 0; at < count_;) {
-    const int n = sendmmsg(fd_, headers_ + at, static_cast<unsigned>(count_ - at), MSG_DONTWAIT);
-    if (n > 0) {
-      at += static_cast<size_t>(n);
-      continue;
-    }
-    const int error = errno;
-    if (error == EINTR) continue;
-    if (error == EAGAIN && wait_ms > 0) {
+  while (done_ < count_) {
+    if (send_next()) continue;
+    if (wait_ms > 0) {
       pollfd p{fd_, POLLOUT, 0};
       constexpr int kStep = 20;
       wait_ms -= kStep;
       if (poll(&p, 1, kStep) >= 0) continue;
     }
-    Message& m = messages_[at++];
-    if (m.slot.packets > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
-      // EMSGSIZE is about this path and size, the others about the device.
-      if (error != EMSGSIZE) m.slot.session->segments = false;
-      send_apart(m);
-    } else {
-      m.slot = {m.slot.session, 0, 0, m.slot.packets};
-    }
+    Message& m = messages_[done_++];
+    m.slot = {m.slot.session, 0, 0, m.slot.packets};
   }
   return wait_ms;
+}
+
+void Sender::send_some() {
+  prepare();
+  while (done_ < count_ && send_next()) continue;
+}
+
+// False: there is no room.
+bool Sender::send_next() {
+  const int n = sendmmsg(fd_, headers_ + done_, static_cast<unsigned>(count_ - done_), MSG_DONTWAIT);
+  if (n > 0) {
+    done_ += static_cast<size_t>(n);
+    return true;
+  }
+  const int error = errno;
+  if (error == EINTR) return true;
+  if (error == EAGAIN) return false;
+  Message& m = messages_[done_++];
+  if (m.slot.packets > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
+    // EMSGSIZE is about this path and size, the others about the device.
+    if (error != EMSGSIZE) m.slot.session->segments = false;
+    send_apart(m);
+  } else {
+    m.slot = {m.slot.session, 0, 0, m.slot.packets};
+  }
+  return true;
 }
 
 // The datagrams of a message one by one.
@@ -370,7 +385,7 @@ void Sender::send_apart(Message& m) {
 }
 
 void Sender::clear() {
-  count_ = pieces_ = 0;
+  count_ = done_ = pieces_ = 0;
   batch_++;
 }
 

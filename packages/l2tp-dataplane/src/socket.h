@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "forward.h"
+#include "queue.h"
 
 namespace dp {
 
@@ -58,6 +59,8 @@ class Socket {
 // The two queues of a listener. Without the second one everything is in the first.
 struct Listener {
   Socket data, control;
+  std::unique_ptr<FairQueue> queue{new FairQueue};  // of what `data` had no room for
+  bool waits = false;                               // for EPOLLOUT
   const Socket& for_control() const { return control.fd() < 0 ? data : control; }
 };
 
@@ -100,22 +103,36 @@ class Sender {
     size_t dropped;
   };
 
+  static constexpr size_t kPieces = 512;
+
   bool full() const { return count_ == kBatch || pieces_ == kPieces; }
   bool empty() const { return count_ == 0; }
   // `head` is copied, `body` is not. A batch leaves through one socket: send() and clear() before another one is used.
   // Datagrams of one session leave in order; `octets` 0 = not in transit, and never in a message with others.
   void add(const Socket& socket, const Path& to, const uint8_t* head, size_t head_length, const uint8_t* body,
-           size_t body_length, Session* session, size_t octets);
+           size_t body_length, Session* session, size_t octets, FairQueue::Chunk* held = nullptr);
   int socket() const { return fd_; }
   // Sends all; `wait_ms` bounds the time spent waiting for room in the send buffer, and what is left of it is returned.
   // Afterwards slot() tells what became of each, until clear().
   int send(int wait_ms);
-  size_t count() const { return count_; }
+  // Sends until there is no room, without waiting for it.
+  void send_some();
+  // Messages sent or refused; the others are unsent.
+  size_t count() const { return done_; }
+  // f(session, head, head_length, body, body_length, octets, held) for each datagram that is unsent; those of a session in order.
+  template <class F>
+  void unsent(F f) const {
+    for (size_t i = done_; i < count_; i++) {
+      for (uint16_t k = messages_[i].first; k != kNone; k = piece_[k].next) {
+        const Piece& p = piece_[k];
+        f(*messages_[i].slot.session, p.head, p.head_length, p.body, p.body_length, p.octets, p.held);
+      }
+    }
+  }
   const Slot& slot(size_t i) const { return messages_[i].slot; }
   void clear();
 
  private:
-  static constexpr size_t kPieces = 512;
   static constexpr size_t kMaxSegments = 64;      // UDP_MAX_SEGMENTS before Linux 6.6
   static constexpr size_t kMaxMessage = 65'000;   // octets; an IP packet has room for 65 507
   static constexpr uint16_t kNone = 0xffff;
@@ -126,6 +143,7 @@ class Sender {
     const uint8_t* body;
     size_t body_length;
     size_t octets;
+    FairQueue::Chunk* held;
     uint16_t next;
   };
   struct Message {
@@ -143,10 +161,12 @@ class Sender {
 
   Message& open_message(const Socket& socket, const Path& to, size_t size, Session* session);
   void prepare();
+  bool send_next();
   void send_apart(Message& m);
 
   int fd_ = -1;
   size_t count_ = 0;
+  size_t done_ = 0;
   size_t pieces_ = 0;
   uint64_t batch_ = 1;
   Piece piece_[kPieces];

@@ -20,6 +20,8 @@ struct Ids {
   uint32_t key() const { return static_cast<uint32_t>(tunnel) << 16 | session; }
 };
 
+struct Backlog;
+
 struct Session {
   Ids ours, peers;
   Path path;
@@ -39,6 +41,8 @@ struct Session {
   Limit violations{1, 4};
   // The user's share, of IP in transit.
   Rate up, down;
+  bool small_first = false;  // while something of it waits: small packets before large ones
+  Backlog* backlog = nullptr;
   Path violator;
   uint64_t violator_until = 0;
 

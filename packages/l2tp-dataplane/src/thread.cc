@@ -51,7 +51,9 @@ void PacketThread::run() {
         if (t == fd) tun_ready(fd);
       }
       for (Listener& l : listeners_) {
-        if (l.data.fd() == fd) socket_ready(l.data);
+        if (l.data.fd() != fd) continue;
+        if ((events[i].events & EPOLLOUT) != 0) room(l);
+        if ((events[i].events & ~uint32_t{EPOLLOUT}) != 0) socket_ready(l.data);
       }
     }
     if (upcalls_.should_notify()) options_.notify();
@@ -101,7 +103,10 @@ void PacketThread::apply(Session& s, const SessionUpdate& state) {
   if (state.acfc) s.acfc = *state.acfc;
   if (state.length_bit) s.length_bit = *state.length_bit;
   if (state.sequencing) s.sequence.on = *state.sequencing;
-  if (state.open) s.open = *state.open;
+  if (state.small_first) s.small_first = *state.small_first;
+  if (!state.open) return;
+  s.open = *state.open;
+  if (!s.open) forget_backlog(s);
 }
 
 void PacketThread::socket_ready(Socket& socket) {
@@ -147,10 +152,10 @@ void PacketThread::tun_ready(int fd) {
   finish(data_);
 }
 
-const Listener* PacketThread::route(const Path& path, bool& refused) {
+Listener* PacketThread::route(const Path& path, bool& refused) {
   refused = true;
-  const Listener* found = nullptr;
-  for (const Listener& l : listeners_) {
+  Listener* found = nullptr;
+  for (Listener& l : listeners_) {
     if (l.data.serves(path)) {
       found = &l;
       break;
@@ -195,6 +200,12 @@ void PacketThread::to_peer(const Outgoing& out) {
     if (!refused) s.drop(SessionDrop::send);
     return;
   }
+  // Behind what waits already, its own or others'.
+  if (!listener->queue->empty()) {
+    if (s.sequence.on) s.sequence.give_back();
+    const bool small = s.small_first && out.body_length == out.octets && is_small(out.body, out.body_length);
+    return listener->queue->push(s, out.head, out.head_length, out.body, out.body_length, out.octets, small, now_ms());
+  }
   const Socket& socket = listener->data;
   if (data_.full() || (!data_.empty() && data_.socket() != socket.fd())) finish(data_);
   data_.add(socket, s.path, out.head, out.head_length, out.body, out.body_length, &s, out.octets);
@@ -205,7 +216,7 @@ void PacketThread::finish(Sender& sender) {
   if (&sender == &control_) {
     may_wait_ = sender.send(may_wait_);
   } else {
-    sender.send(0);
+    sender.send_some();
   }
   const uint64_t now = now_ms();
   for (size_t i = 0; i < sender.count(); i++) {
@@ -221,7 +232,85 @@ void PacketThread::finish(Sender& sender) {
     c.octets_out.add(slot.octets);
     c.last_traffic.set(now);
   }
+  if (&sender == &data_) hold(now);
   sender.clear();
+}
+
+// What waits has no number yet (RFC 2661 §5.4): frames of JS's may go before it, and it may be dropped.
+void PacketThread::hold(uint64_t now) {
+  Listener* listener = nullptr;
+  for (Listener& l : listeners_) {
+    if (l.data.fd() == data_.socket()) listener = &l;
+  }
+  if (listener == nullptr) return;
+  FairQueue& queue = *listener->queue;
+  size_t back = 0;
+  data_.unsent([&](Session& s, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
+                   size_t octets, FairQueue::Chunk* held) {
+    if (((head_length > 0 ? head : body)[0] & 0x08) != 0) s.sequence.give_back();
+    if (held == nullptr) return queue.push(s, head, head_length, body, body_length, octets, false, now);
+    held->kept = true;
+    returned_[back++] = held;
+  });
+  while (back > 0) queue.put_back(returned_[--back]);
+  watch_room(*listener);
+}
+
+void PacketThread::room(Listener& listener) {
+  FairQueue& queue = *listener.queue;
+  const uint64_t now = now_ms();
+  constexpr size_t kGathered = 65536;
+  size_t n = 0, gathered = 0;
+  while (!data_.full()) {
+    FairQueue::Chunk* c = queue.next(now);
+    if (c == nullptr) break;
+    Session& s = *c->session;
+    bool refused;
+    if (route(s.path, refused) != &listener) {
+      if (!refused) s.drop(SessionDrop::send);
+      queue.release(c);
+      continue;
+    }
+    uint8_t* p = c->data;
+    if (c->length > kChunk) {
+      if (gathered + c->length > kGathered) {
+        queue.put_back(c);
+        break;
+      }
+      if (gathered_ == nullptr) gathered_.reset(new uint8_t[kGathered]);
+      p = &gathered_[gathered];
+      for (const FairQueue::Chunk* part = c; part != nullptr; part = part->rest) {
+        const size_t left = c->length - static_cast<size_t>(&gathered_[gathered] - p);
+        std::memcpy(&gathered_[gathered], part->data, std::min(left, kChunk));
+        gathered += std::min(left, kChunk);
+      }
+    }
+    if ((p[0] & 0x08) != 0) put16(p + ((p[0] & 0x40) != 0 ? 8 : 6), s.sequence.next());
+    data_.add(listener.data, s.path, nullptr, 0, p, c->length, &s, c->octets, c);
+    drained_[n++] = c;
+  }
+  finish(data_);
+  for (size_t i = 0; i < n; i++) {
+    if (!drained_[i]->kept) {
+      queue.release(drained_[i]);
+    } else {
+      drained_[i]->kept = false;
+    }
+  }
+  watch_room(listener);
+}
+
+void PacketThread::watch_room(Listener& listener) {
+  const bool waits = !listener.queue->empty();
+  if (waits == listener.waits) return;
+  epoll_event e{};
+  e.events = waits ? EPOLLIN | EPOLLOUT : EPOLLIN;
+  e.data.fd = listener.data.fd();
+  if (epoll_ctl(epoll_, EPOLL_CTL_MOD, listener.data.fd(), &e) == 0) listener.waits = waits;
+}
+
+void PacketThread::forget_backlog(Session& s) {
+  if (s.backlog != nullptr) s.backlog->queue->forget(s);
 }
 
 bool PacketThread::to_tun(const VnetHeader& vnet, const iovec* parts, size_t count) {

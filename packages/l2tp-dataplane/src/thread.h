@@ -18,7 +18,7 @@ struct SessionSpec {
 };
 
 struct SessionUpdate {
-  std::optional<bool> open, clamp_mss, acfc, length_bit, sequencing;
+  std::optional<bool> open, clamp_mss, acfc, length_bit, sequencing, small_first;
   std::optional<uint16_t> mtu;
   std::optional<std::pair<uint64_t, uint64_t>> limit;  // bits per second up and down
   std::optional<std::vector<Prefix>> prefixes;
@@ -92,13 +92,18 @@ class PacketThread final : private Sink {
   void end();
   void socket_ready(Socket& socket);
   void tun_ready(int fd);
+  // The send buffer has room again for what waits.
+  void room(Listener& listener);
+  void hold(uint64_t now);
+  void watch_room(Listener& listener);
+  static void forget_backlog(Session& s);
   void apply(Session& s, const SessionUpdate& state);
   void close_sockets();
   // The listener for a path, or null after counting why not; `refused` says that the path itself may not be used.
-  const Listener* route(const Path& path, bool& refused);
+  Listener* route(const Path& path, bool& refused);
   void put_control(const Path& path, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
                    Session* session);
-  // Control waits for room in the send buffer, data does not.
+  // Control waits for room in the send buffer; data is held and the thread goes on.
   void finish(Sender& sender);
 
   bool to_tun(const VnetHeader& vnet, const iovec* parts, size_t count) override;
@@ -141,6 +146,10 @@ class PacketThread final : private Sink {
   Sender data_, control_;
   std::unique_ptr<uint8_t[]> tun_buffers_;
   std::unique_ptr<uint8_t[]> whole_;  // write_segments()
+  // Of one batch out of a FairQueue.
+  FairQueue::Chunk* drained_[Sender::kPieces];
+  FairQueue::Chunk* returned_[Sender::kPieces];
+  std::unique_ptr<uint8_t[]> gathered_;  // packets of several chunks
   std::thread thread_;
 };
 

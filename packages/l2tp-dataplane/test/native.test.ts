@@ -21,6 +21,7 @@ const PACKET_CODE = [
   'icmp',
   'parse',
   'punt',
+  'queue',
   'routes',
   'segment',
   'table',
@@ -54,7 +55,7 @@ async function build(
 const unit = build(
   'unit',
   'address,undefined',
-  ['test/native/unit', 'test/native/merge', 'test/native/drive', ...FUZZ],
+  ['test/native/unit', 'test/native/merge', 'test/native/queue', 'test/native/drive', ...FUZZ],
   PACKET_CODE,
 );
 const stress = build('stress', 'thread', ['test/native/stress'], [...PACKET_CODE, ...THREAD]);
@@ -65,7 +66,7 @@ const send = build(
   'address,undefined',
   ['test/native/send'],
   [...PACKET_CODE, ...THREAD],
-  '-Wl,--wrap=sendmmsg,--wrap=setsockopt',
+  '-Wl,--wrap=sendmmsg,--wrap=setsockopt,--wrap=clock_gettime',
 );
 const sockets = build('sockets', 'address,undefined', ['test/native/sockets'], [...PACKET_CODE, ...THREAD]);
 

@@ -66,8 +66,9 @@ inline void cases(std::initializer_list<std::pair<const char*, void (*)()>> all)
   }
 }
 
-// merge.cc
+// merge.cc, queue.cc
 void merge_cases();
+void queue_cases();
 
 // drive.cc
 using FuzzTarget = void (*)(const uint8_t* input, size_t size);

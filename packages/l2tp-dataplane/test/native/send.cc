@@ -1,6 +1,7 @@
 // The sender against a stand-in for sendmmsg that does with UDP_SEGMENT what the kernel does, or refuses it. Linked with
-// --wrap=sendmmsg,--wrap=setsockopt; needs no privileges.
+// --wrap=sendmmsg,--wrap=setsockopt,--wrap=clock_gettime; needs no privileges.
 #include <errno.h>
+#include <unistd.h>
 
 #include <map>
 
@@ -15,6 +16,7 @@ namespace {
 struct Kernel {
   int refusal = 0;          // what a message with UDP_SEGMENT gets
   size_t room = ~size_t{0};  // messages taken until EAGAIN
+  bool room_for_frames = false;  // whatever room there is for data
   size_t calls = 0, large = 0;
   int fd = -1, discover = -1;  // of the last call, and its socket's IP_MTU_DISCOVER within
   bool refuses_probes = false;
@@ -23,9 +25,11 @@ struct Kernel {
   int take(mmsghdr* messages, unsigned count) {
     calls++;
     for (unsigned i = 0; i < count; i++) {
-      const int error = room == 0 ? EAGAIN : take(messages[i].msg_hdr);
+      const msghdr& m = messages[i].msg_hdr;
+      const bool frame = room_for_frames && m.msg_iovlen == 2 && m.msg_iov[0].iov_len + m.msg_iov[1].iov_len < 40;
+      const int error = room == 0 && !frame ? EAGAIN : take(messages[i].msg_hdr);
       if (error == 0) {
-        room--;
+        if (!frame) room--;
         continue;
       }
       errno = error;
@@ -64,6 +68,7 @@ struct Kernel {
     return 0;
   }
 } kernel;
+std::mutex kernel_mutex;  // where a thread sends
 
 int discover(int fd) {
   int value = -1;
@@ -214,18 +219,15 @@ void any() {
   }
 }
 
-// A frame is sent with DF when asked, alone, and not at all when DF cannot be had.
-void probes() {
+std::unique_ptr<PacketThread> start_thread(int tun) {
   kernel = {};
   PacketThread::Options options;
+  if (tun >= 0) options.tun_fds = {tun};
   options.notify = options.ended = [] {};
   std::unique_ptr<PacketThread> t;
   CHECK(!PacketThread::start(options, t));
-  SessionSpec spec;
-  spec.ours = spec.peers = {1, 1};
-  spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
   ListenSpec listen;
-  listen.address = spec.path.local;
+  CHECK(parse_address("127.0.0.1", listen.address));
   listen.port = 0;
   listen.policy.raw = true;
   listen.policy.peers.emplace_back();
@@ -233,6 +235,131 @@ void probes() {
   listen.interface = "lo";
   listen.receive_buffer = 65536;
   CHECK(!t->listen({listen}));
+  return t;
+}
+
+// While the socket has no room packets wait, each session's in order; one that sends too much loses its own. Numbers are given
+// when a packet leaves (RFC 2661 §5.4): what is lost here leaves no gap, and a frame of JS's does not go back in the count.
+void held() {
+  int pair[2];
+  CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+  const auto t = start_thread(pair[0]);
+  {
+    const std::lock_guard<std::mutex> lock(kernel_mutex);
+    kernel.room = 0;
+    kernel.room_for_frames = true;
+  }
+  SessionSpec spec;
+  spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
+  for (const uint16_t id : {1, 2}) {
+    spec.ours = spec.peers = {id, id};
+    SessionUpdate state;
+    state.open = true;
+    state.sequencing = id == 1;
+    state.prefixes.emplace(1);
+    CHECK(parse_prefix(id == 1 ? "10.9.0.1/32" : "10.9.0.2/32", state.prefixes->at(0)));
+    CHECK(!t->add_session(spec, state));
+  }
+  uint32_t number = 0;
+  const auto from_tun = [&](uint8_t to, size_t n) {
+    Bytes p = hex("45000000 00004000 40110000 0a080001 0a090000 1388 1770 0000 0000");
+    p.resize(n);
+    put16(&p[2], n);
+    p[19] = to;
+    put32(&p[n - 4], number++);
+    CHECK(write(pair[1], p.data(), p.size()) == static_cast<ssize_t>(p.size()));
+  };
+  const auto wait = [](auto until) {
+    for (int i = 0; !until(); i++) {
+      CHECK(i < 30'000);
+      usleep(1000);
+    }
+  };
+  const size_t many = 1500, few = 10;
+  for (size_t i = 0; i < many; i++) {
+    from_tun(1, 1000);
+    if (i % (many / few) == 0) from_tun(2, i % 300 == 0 ? 1000 : 1400);
+  }
+  from_tun(3, 100);
+  wait([&] { return t->globals().get(GlobalDrop::no_route) == 1; });
+  const auto one = t->counters({1, 1}), two = t->counters({2, 2});
+  EQ(one->packets_out.get() + two->packets_out.get(), 0u);
+  const auto lost = [](const auto& c) { return c->drops[static_cast<size_t>(SessionDrop::queue)].get(); };
+  EQ(lost(one), many + few - kHeldChunks);
+  EQ(lost(two), 0u);
+  t->send_frame({1, 1}, hex("c021 0901 0008 00000000"));
+  wait([&] { const std::lock_guard<std::mutex> lock(kernel_mutex); return kernel.out.size() == 1; });
+  { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = ~size_t{0}; }
+  wait([&] { return one->packets_out.get() + two->packets_out.get() + lost(one) + lost(two) == many + few; });
+  EQ(two->packets_out.get(), few);
+  EQ(two->octets_out.get(), 5 * 1000 + 5 * 1400u);
+  // Nothing waits any more: the next one goes at once.
+  from_tun(2, 500);
+  wait([&] { return two->packets_out.get() == few + 1; });
+  t->stop();
+  t->join();
+  uint16_t ns = 0;
+  uint32_t last[2] = {};
+  for (const auto& [mark, data] : kernel.out) {
+    L2tpHeader h;
+    CHECK(parse_l2tp(data.data(), data.size(), h) == L2tpResult::ok);
+    EQ(h.sequenced, h.tunnel == 1);
+    if (h.sequenced) EQ(h.ns, ns++);
+    if (h.end - h.begin < 100) continue;
+    const uint32_t n = get32(&data[h.end - 4]);
+    CHECK(last[h.tunnel - 1] <= n);
+    last[h.tunnel - 1] = n;
+  }
+  close(pair[0]);
+  close(pair[1]);
+}
+
+// A session that is closed or goes takes with it what waits of it.
+void held_and_gone() {
+  int pair[2];
+  CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+  const auto t = start_thread(pair[0]);
+  { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = 0; }
+  SessionSpec spec;
+  spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
+  std::shared_ptr<const SessionCounters> counters[3];
+  for (const uint16_t id : {1, 2, 3}) {
+    spec.ours = spec.peers = {id, id};
+    SessionUpdate state;
+    state.open = true;
+    state.prefixes.emplace(1);
+    CHECK(parse_prefix(("10.9.0." + std::to_string(id) + "/32").c_str(), state.prefixes->at(0)));
+    CHECK(!t->add_session(spec, state));
+    counters[id - 1] = t->counters(spec.ours);
+  }
+  for (const uint8_t to : {1, 2, 3, 4}) {
+    Bytes p = hex("4500001c 00004000 40110000 0a080001 0a090000 1388 1770 0008 0000");
+    p[19] = to;
+    for (int i = 0; i < (to == 4 ? 1 : 5); i++) CHECK(write(pair[1], p.data(), p.size()) == 28);
+  }
+  for (int i = 0; t->globals().get(GlobalDrop::no_route) == 0; i++) {
+    CHECK(i < 30'000);
+    usleep(1000);
+  }
+  t->remove_session({1, 1});
+  SessionUpdate closed;
+  closed.open = false;
+  CHECK(!t->update_session({2, 2}, closed));
+  t->unlisten();
+  for (const auto& c : counters) EQ(c->drops[static_cast<size_t>(SessionDrop::queue)].get(), 5u);
+  t->stop();
+  t->join();
+  EQ(kernel.out.size(), 0u);
+  close(pair[0]);
+  close(pair[1]);
+}
+
+// A frame is sent with DF when asked, alone, and not at all when DF cannot be had.
+void probes() {
+  const auto t = start_thread(-1);
+  SessionSpec spec;
+  spec.ours = spec.peers = {1, 1};
+  spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
   const auto send = [&](bool dont_fragment) {
     CHECK(!t->add_session(spec, {}));
     t->send_frame(spec.ours, hex("c0210901"), dont_fragment);
@@ -267,7 +394,14 @@ int __wrap_setsockopt(int fd, int level, int name, const void* value, socklen_t 
   return __real_setsockopt(fd, level, name, value, n);
 }
 
+// Nothing gets too late here, however slow the machine is.
+int __wrap_clock_gettime(clockid_t, timespec* t) {
+  *t = {1000, 0};
+  return 0;
+}
+
 int __wrap_sendmmsg(int fd, mmsghdr* messages, unsigned count, int) {
+  const std::lock_guard<std::mutex> lock(kernel_mutex);
   kernel.fd = fd;
   if (fd >= 0) kernel.discover = discover(fd);
   return kernel.take(messages, count);
@@ -280,5 +414,7 @@ int main() {
          {"refused", refused},
          {"no room", no_room},
          {"any sizes in any order", any},
+         {"held", held},
+         {"held and gone", held_and_gone},
          {"probes", probes}});
 }

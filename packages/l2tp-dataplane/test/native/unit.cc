@@ -623,6 +623,7 @@ int main(int argc, char** argv) {
                 {"upcall room", upcall_room},
                 {"every prefix", every_prefix}});
   merge_cases();
+  queue_cases();
   drive(fuzz_packets, argv[1], std::atol(argv[2]));
   return 0;
 }

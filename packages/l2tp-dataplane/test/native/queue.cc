@@ -1,0 +1,287 @@
+// The queue of what the egress does not take: shares, order, bounds, and a slow obvious model. RFC 8290 §4.1, RFC 970.
+#include <algorithm>
+#include <deque>
+#include <map>
+
+#include "../../src/queue.h"
+#include "world.h"
+
+using namespace dp;
+
+namespace {
+
+struct Line {
+  std::vector<Session> sessions;
+  FairQueue queue;
+  uint64_t now = 1000;
+  uint32_t number = 0;
+
+  explicit Line(size_t n) : sessions(n) {
+    for (Session& s : sessions) s.counters = std::make_shared<SessionCounters>();
+  }
+  ~Line() { queue.clear(); }
+  uint32_t push(size_t session, size_t n, bool small = false) {
+    Bytes data(n);
+    for (size_t i = 0; i < n; i++) data[i] = static_cast<uint8_t>(number + i * 7);
+    put32(data.data(), number);
+    const size_t head = std::min<size_t>(n, 12);
+    queue.push(sessions[session], data.data(), head, data.data() + head, n - head, n, small, now);
+    return number++;
+  }
+  // Session and number of the packet whose turn it is, with its octets looked at; it is sent.
+  std::pair<size_t, uint32_t> next() {
+    FairQueue::Chunk* c = queue.next(now);
+    if (c == nullptr) return {~size_t{0}, 0};
+    const auto which = look(c);
+    queue.release(c);
+    return which;
+  }
+  std::pair<size_t, uint32_t> look(const FairQueue::Chunk* c) const {
+    const uint32_t n = get32(c->data);
+    size_t at = 0;
+    for (const FairQueue::Chunk* part = c; part != nullptr; part = part->rest) {
+      for (size_t i = 0; i < kChunk && at < c->length; i++, at++) {
+        if (at >= 4) EQ(part->data[i], static_cast<uint8_t>(n + at * 7));
+      }
+    }
+    EQ(at, c->length);
+    EQ(c->octets, c->length);
+    return {static_cast<size_t>(c->session - sessions.data()), n};
+  }
+  uint64_t dropped(size_t session) const {
+    return sessions[session].counters->drops[static_cast<size_t>(SessionDrop::queue)].get();
+  }
+};
+
+// However much one has, the others have their share, by octets; one that has just come goes first.
+void shares() {
+  Line l(4);
+  for (int i = 0; i < 400; i++) l.push(0, 1400);
+  for (int i = 0; i < 100; i++) l.push(1, 1400);
+  for (int i = 0; i < 400; i++) l.push(2, 350);
+  std::map<size_t, size_t> octets;
+  for (int i = 0; i < 300; i++) {
+    const size_t s = l.next().first;
+    octets[s] += s == 2 ? 350 : 1400;
+  }
+  for (const size_t s : {size_t{0}, size_t{1}, size_t{2}}) {
+    CHECK(octets[s] + 3 * kQuantum > octets[0] && octets[s] < octets[0] + 3 * kQuantum);
+  }
+  l.push(3, 100);
+  EQ(l.next().first, 3u);
+  for (const size_t s : {0, 1, 2, 3}) EQ(l.dropped(s), 0u);
+}
+
+// Without room the one that holds most loses its oldest packets.
+void no_room() {
+  Line l(3);
+  for (int i = 0; i < 10; i++) l.push(1, 1400);
+  for (int i = 0; i < 3000; i++) l.push(0, 1400);
+  EQ(l.queue.held(), kHeldChunks);
+  for (int i = 0; i < 300; i++) l.push(2, 1400);
+  EQ(l.dropped(1), 0u);
+  EQ(l.dropped(2), 0u);
+  EQ(l.dropped(0), 3000 + 300 + 10 - kHeldChunks);
+  uint32_t last = 0;
+  size_t mine = 0;
+  for (auto [s, n] = l.next(); s != ~size_t{0}; std::tie(s, n) = l.next()) {
+    if (s != 0) continue;
+    CHECK(mine++ == 0 || n == last + 1 || n > 3009);
+    last = n;
+  }
+  EQ(mine, kHeldChunks - 310);
+  CHECK(l.queue.empty());
+  EQ(l.queue.held(), 0u);
+}
+
+void too_late() {
+  Line l(2);
+  l.push(0, 1400);
+  l.now += kHoldFor + 1;
+  l.push(1, 1400);
+  EQ(l.next().first, 1u);
+  EQ(l.next().first, ~size_t{0});
+  EQ(l.dropped(0), 1u);
+  EQ(l.queue.held(), 0u);
+}
+
+// What was refused comes again, first and in order.
+void put_back() {
+  Line l(2);
+  for (int i = 0; i < 6; i++) l.push(static_cast<size_t>(i % 2), i == 2 ? 9000 : 1000);
+  std::vector<FairQueue::Chunk*> taken;
+  while (FairQueue::Chunk* c = l.queue.next(l.now)) taken.push_back(c);
+  EQ(taken.size(), 6u);
+  CHECK(l.queue.empty());
+  while (!taken.empty()) {
+    l.queue.put_back(taken.back());
+    taken.pop_back();
+  }
+  std::map<size_t, std::vector<uint32_t>> got;
+  for (auto [s, n] = l.next(); s != ~size_t{0}; std::tie(s, n) = l.next()) got[s].push_back(n);
+  CHECK(got[0] == (std::vector<uint32_t>{0, 2, 4}) && got[1] == (std::vector<uint32_t>{1, 3, 5}));
+}
+
+// Small packets of a session go before its large ones, but do not keep them from going at all.
+void small_first() {
+  Line l(1);
+  for (uint32_t i = 0; i < 40; i++) l.push(0, i % 2 == 0 ? 1400 : 60, i % 2 != 0);
+  std::vector<uint32_t> got;
+  for (auto [s, n] = l.next(); s != ~size_t{0}; std::tie(s, n) = l.next()) got.push_back(n);
+  EQ(got.size(), 40u);
+  for (int i = 0; i < kSmallInARow; i++) EQ(got[static_cast<size_t>(i)], static_cast<uint32_t>(2 * i + 1));
+  EQ(got[kSmallInARow], 0u);
+  EQ(got[kSmallInARow + 1], 2 * kSmallInARow + 1u);
+}
+
+void larger_than_all() {
+  Line l(1);
+  l.push(0, 65000);
+  l.push(0, 65000);
+  EQ(l.next().second, 0u);
+  EQ(l.next().second, 1u);
+  l.push(0, kHeldChunks * kChunk);
+  l.push(0, 100);
+  EQ(l.dropped(0), 1u);
+  EQ(l.next().second, 3u);
+  Bytes huge(kHeldChunks * kChunk + 1);
+  l.queue.push(l.sessions[0], nullptr, 0, huge.data(), huge.size(), huge.size(), false, l.now);
+  EQ(l.dropped(0), 2u);
+}
+
+// Anything in any order against one deque per session: order, bounds, who loses, and that nothing vanishes.
+void against_a_model() {
+  Random random(11);
+  static const size_t kSizes[] = {40, 60, 576, 1400, 1400, 2048, 2049, 9000, 60000};
+  for (int round = 0; round < 30; round++) {
+    const size_t count = 1 + random.below(12);
+    Line l(count);
+    struct Held {
+      uint32_t number;
+      size_t chunks;
+      uint64_t since;
+    };
+    std::vector<std::deque<Held>> model(count);
+    std::vector<uint64_t> lost(count);
+    const auto chunks = [&](size_t s) {
+      size_t n = 0;
+      for (const Held& h : model[s]) n += h.chunks;
+      return n;
+    };
+    const auto all = [&] {
+      size_t n = 0;
+      for (size_t s = 0; s < count; s++) n += chunks(s);
+      return n;
+    };
+    for (int step = 0; step < 2000; step++) {
+      const size_t s = random.below(3) == 0 ? 0 : random.below(count);
+      switch (random.below(16)) {
+        case 0:
+          l.now += random.below(120);
+          break;
+        case 1:
+          if (random.below(20) != 0) break;
+          l.queue.forget(l.sessions[s]);
+          lost[s] += model[s].size();
+          model[s].clear();
+          break;
+        case 2:
+        case 3:
+        case 4:
+        case 5:
+        case 6: {
+          const auto [who, number] = l.next();
+          // Whoever was too late is gone first; who it was is told by the counters.
+          for (size_t i = 0; i < count; i++) {
+            for (; lost[i] < l.dropped(i); lost[i]++) {
+              CHECK(!model[i].empty() && l.now > model[i].front().since + kHoldFor);
+              model[i].pop_front();
+            }
+          }
+          if (who == ~size_t{0}) {
+            EQ(all(), 0u);
+            break;
+          }
+          CHECK(!model[who].empty() && model[who].front().number == number);
+          CHECK(l.now <= model[who].front().since + kHoldFor);
+          model[who].pop_front();
+          break;
+        }
+        default: {
+          const size_t n = kSizes[random.below(9)];
+          const size_t need = (n + kChunk - 1) / kChunk;
+          std::vector<uint64_t> before(count);
+          for (size_t i = 0; i < count; i++) before[i] = l.dropped(i);
+          const uint32_t number = l.push(s, n);
+          // One loses after the other; each is one of those that held most at that moment.
+          std::vector<uint64_t> gone(count);
+          for (size_t i = 0; i < count; i++) gone[i] = l.dropped(i) - before[i];
+          while (all() + need > kHeldChunks) {
+            size_t most = 0;
+            for (size_t i = 0; i < count; i++) most = std::max(most, chunks(i));
+            size_t who = count;
+            for (size_t i = 0; i < count; i++) {
+              if (chunks(i) == most && gone[i] > 0) who = i;
+            }
+            CHECK(who < count);
+            gone[who]--;
+            lost[who]++;
+            model[who].pop_front();
+          }
+          for (size_t i = 0; i < count; i++) EQ(gone[i], 0u);
+          model[s].push_back({number, need, l.now});
+        }
+      }
+      EQ(l.queue.held(), all());
+      for (size_t i = 0; i < count; i++) {
+        EQ(l.dropped(i), lost[i]);
+        EQ((l.sessions[i].backlog != nullptr), !model[i].empty());
+      }
+    }
+  }
+}
+
+// What is small: no data of a TCP connection, nothing large.
+void what_is_small() {
+  const auto tcp = [](uint8_t flags, size_t data) {
+    Bytes p = hex("45000028 00004000 40060000 0a090001 0a090002 03e8 0050 00000001 00000001 5000 ffff 0000 0000");
+    p[33] = flags;
+    p.resize(40 + data);
+    put16(&p[2], p.size());
+    return p;
+  };
+  const auto small = [](const Bytes& p) { return is_small(p.data(), p.size()); };
+  CHECK(small(tcp(0x10, 0)));
+  CHECK(small(tcp(0x50, 0)));  // ECE
+  CHECK(!small(tcp(0x10, 1)));
+  CHECK(!small(tcp(0x02, 0)));
+  CHECK(!small(tcp(0x12, 0)));
+  CHECK(!small(tcp(0x11, 0)));
+  CHECK(!small(tcp(0x14, 0)));
+  Bytes udp = tcp(0x10, 100);
+  udp[9] = kUdp;
+  CHECK(small(udp));
+  udp[7] = 1;
+  CHECK(!small(udp));  // a fragment
+  udp = tcp(0x10, 217);
+  udp[9] = kUdp;
+  CHECK(!small(udp));
+  Bytes cut = tcp(0x10, 0);
+  cut.resize(30);
+  put16(&cut[2], 30);
+  CHECK(!small(cut));
+  CHECK(!small({}));
+}
+
+}  // namespace
+
+void queue_cases() {
+  cases({{"queue: shares", shares},
+         {"queue: no room", no_room},
+         {"queue: too late", too_late},
+         {"queue: put back", put_back},
+         {"queue: small first", small_first},
+         {"queue: larger than all", larger_than_all},
+         {"queue: against a slow model", against_a_model},
+         {"queue: what is small", what_is_small}});
+}
