@@ -493,6 +493,7 @@ function wayBack(test: Define): void {
     );
     const numbered = (ns: number) => Uint8Array.of(8, 2, 0, 1, 0, 2, ...u16(ns), 0, 0, ...ppp(0xc021, u16(ns)));
     for (const ns of [7, 8, 8, 10, 9, 11]) b.rig.datagram(A, LOCAL, numbered(ns));
+    await b.until('those taken', () => b.frames().length === 4);
     b.data(ppp(0xc021, u16(99)));
     await b.handled();
     t.strictSame(
