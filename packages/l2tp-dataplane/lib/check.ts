@@ -67,6 +67,10 @@ export function checkState(where: string, state: SessionState): SessionState {
     if (value !== undefined && typeof value !== 'boolean') bad(where, key, value, 'true or false');
   }
   if (state.mtu !== undefined) integer(where, 'mtu', state.mtu, ...MTU_RANGE);
+  if (state.dscp !== undefined && state.dscp !== 'copy') {
+    const { dscp } = state;
+    if (!Number.isInteger(dscp) || dscp < 0 || dscp > 63) bad(where, 'dscp', dscp, '"copy" or an integer from 0 to 63');
+  }
   if (state.limit !== undefined) {
     for (const key of ['up', 'down'] as const) integer(where, `limit.${key}`, state.limit[key], 0, MAX_LIMIT);
   }

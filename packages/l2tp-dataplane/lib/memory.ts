@@ -21,7 +21,7 @@ import type {
 
 export { DataplaneClosed, DataplaneError } from './errors.js';
 
-export type SentPacket = ControlPacket & FrameOptions;
+export type SentPacket = ControlPacket & FrameOptions & { /** Of the outer packet; absent = 0. */ readonly dscp?: number };
 
 export interface MemoryOptions extends DataplaneOptions {
   /** Monotonic clock in ms; default performance.now. */
@@ -152,6 +152,7 @@ export class MemoryDataplane implements Dataplane {
       );
     s.mtu = state.mtu ?? s.mtu;
     s.clampMss = state.clampMss ?? s.clampMss;
+    s.dscp = state.dscp ?? s.dscp;
     if (state.limit !== undefined) [s.up, s.down] = [new Rate(state.limit.up), new Rate(state.limit.down)];
     s.acfc = state.acfc ?? s.acfc;
     s.lengthBit = state.lengthBit ?? s.lengthBit;
@@ -339,7 +340,8 @@ export class MemoryDataplane implements Dataplane {
     if (usable === 'refused') return;
     const header = { ...s.spec, lengthBit: s.lengthBit, acfc: s.acfc, ns };
     const data = packet.dataMessage(header, protocol, information);
-    if (usable === 'no' || !this.#transmit(s.path, data, whole)) {
+    const inner = octets === 0 ? 0 : packet.dscp(information);
+    if (usable === 'no' || !this.#transmit(s.path, data, whole, s.dscp === 'copy' ? inner : s.dscp)) {
       return s.drop('send');
     }
     if (octets === 0) return;
@@ -365,8 +367,8 @@ export class MemoryDataplane implements Dataplane {
     return socket === undefined ? 'no' : 'yes';
   }
 
-  #transmit(path: Path, data: Uint8Array, whole = false): boolean {
-    const datagram = { path, data, ...(whole ? { dontFragment: true } : {}) };
+  #transmit(path: Path, data: Uint8Array, whole = false, dscp = 0): boolean {
+    const datagram = { path, data, ...(whole ? { dontFragment: true } : {}), ...(dscp > 0 ? { dscp } : {}) };
     if (this.#options.onSend?.(datagram) === false) return false;
     this.#sent.push(datagram);
     return true;

@@ -129,6 +129,10 @@ function checksum(...parts: readonly Uint8Array[]): number {
   return ~s & 0xffff;
 }
 
+/** RFC 2474 §3: of the IPv4 TOS or IPv6 Traffic Class octet. */
+export const dscp = (ip: Uint8Array): number =>
+  ip[0]! >> 4 === 4 ? ip[1]! >> 2 : ((ip[0]! & 15) << 2) | (ip[1]! >> 6);
+
 /** Lowers the MSS option of a TCP SYN in place (RFC 9293 §3.7.1, RFC 1624). */
 export function clampMss(ip: Ip, mss: number): void {
   if (ip.protocol !== 6 || ip.later || ip.packet.length < ip.header + 20) return;

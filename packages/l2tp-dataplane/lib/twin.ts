@@ -77,6 +77,7 @@ export class Session {
   path: Path;
   open = false;
   clampMss = true;
+  dscp: 'copy' | number = 0;
   acfc = false;
   lengthBit = true;
   mtu = 1400;

@@ -66,6 +66,11 @@ export interface SessionState {
    */
   readonly sequencing?: boolean;
   /**
+   * DSCP of the outer packets: that of the packet inside (`copy`), or one for all, 0 to 63. ECN is always Not-ECT. PPP frames
+   * have 0 with `copy`. Default 0.
+   */
+  readonly dscp?: 'copy' | number;
+  /**
    * While packets to the peer wait for room in the send buffer: those of at most 256 octets that are no data of a TCP
    * connection before the others. Default false.
    */

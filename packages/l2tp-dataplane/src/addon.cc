@@ -97,6 +97,9 @@ dp::SessionUpdate to_update(const Napi::Value& v) {
   flag("sequencing", u.sequencing);
   flag("smallFirst", u.small_first);
   if (const Napi::Value mtu = o.Get("mtu"); !mtu.IsUndefined()) u.mtu = static_cast<uint16_t>(number(mtu));
+  if (const Napi::Value dscp = o.Get("dscp"); !dscp.IsUndefined()) {
+    u.dscp = dscp.IsString() ? dp::kCopyDscp : static_cast<int8_t>(number(dscp));
+  }
   if (const Napi::Value value = o.Get("limit"); !value.IsUndefined()) {
     const auto limit = value.As<Napi::Object>();
     const auto rate = [&](const char* key) {

@@ -15,6 +15,14 @@ uint16_t mss_for(const Session& s, Family f) {
   return static_cast<uint16_t>(std::max<int>(s.mtu - headers, 1));
 }
 
+// RFC 2983 §3, RFC 2474 §3: the DSCP of the packet inside, if so wished. ECN stays Not-ECT: whether the peer takes a mark of
+// the outer packet over to the inner one nobody has told (RFC 6040 §4.1, RFC 9601 §5).
+uint8_t traffic_class(const Session& s, const uint8_t* ip) {
+  if (s.dscp != kCopyDscp) return static_cast<uint8_t>(s.dscp << 2);
+  const int inner = (ip[0] >> 4) == 4 ? ip[1] : ip[0] << 4 | ip[1] >> 4;
+  return inner & 0xfc;
+}
+
 }  // namespace
 
 size_t write_data_header(Session& s, uint16_t protocol, size_t n, uint8_t* out) {
@@ -183,7 +191,7 @@ void Forwarder::from_tun(const VnetHeader* vnet, uint8_t* p, size_t n, uint64_t 
   if (!s->down.take(ip.length, now)) return s->drop(SessionDrop::limit);
   uint8_t head[kMaxDataHeader];
   const size_t length = write_data_header(*s, ppp_protocol(ip.family), ip.length, head);
-  sink_.to_peer(Outgoing{*s, head, length, p, ip.length, ip.length});
+  sink_.to_peer(Outgoing{*s, head, length, p, ip.length, ip.length, traffic_class(*s, p)});
 }
 
 void Forwarder::gso_to_peer(Session& s, const VnetHeader& vnet, uint8_t* p, const IpHeader& ip, uint64_t now) {
@@ -225,14 +233,15 @@ void Forwarder::piece(const uint8_t* head, size_t head_length, const uint8_t* bo
   const uint16_t protocol = (head[0] >> 4) == 4 ? kPppIpv4 : kPppIpv6;
   const size_t length = write_data_header(*cut_for_, protocol, total, out);
   std::memcpy(out + length, head, head_length);
-  sink_.to_peer(Outgoing{*cut_for_, out, length + head_length, body, body_length, total});
+  sink_.to_peer(Outgoing{*cut_for_, out, length + head_length, body, body_length, total, traffic_class(*cut_for_, head)});
 }
 
 void Forwarder::frame_to_peer(Session& s, const uint8_t* frame, size_t n) {
   if (n < 2) return;
   uint8_t head[kMaxDataHeader];
   const size_t length = write_data_header(s, get16(frame), n - 2, head);
-  sink_.to_peer(Outgoing{s, head, length, frame + 2, n - 2, 0});
+  const auto fixed = static_cast<uint8_t>(s.dscp == kCopyDscp ? 0 : s.dscp << 2);
+  sink_.to_peer(Outgoing{s, head, length, frame + 2, n - 2, 0, fixed});
 }
 
 }  // namespace dp

@@ -29,6 +29,7 @@ struct Outgoing {
   const uint8_t* body;
   size_t body_length;
   size_t octets;
+  uint8_t traffic_class = 0;  // of the outer packet
 };
 
 class Sink {

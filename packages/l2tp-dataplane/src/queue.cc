@@ -7,7 +7,7 @@
 namespace dp {
 
 void FairQueue::push(Session& s, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
-                     size_t octets, bool small, uint64_t now) {
+                     size_t octets, uint8_t traffic_class, bool small, uint64_t now) {
   if (chunks_ == nullptr) {
     chunks_.reset(new Chunk[kHeldChunks]);
     flows_.reset(new Backlog[kHeldChunks]);
@@ -48,6 +48,7 @@ void FairQueue::push(Session& s, const uint8_t* head, size_t head_length, const 
   packet->since = now;
   packet->length = static_cast<uint32_t>(length);
   packet->octets = static_cast<uint32_t>(octets);
+  packet->traffic_class = traffic_class;
   packet->small = small;
   packet->kept = false;
   if (s.backlog == nullptr) begin(s, true);

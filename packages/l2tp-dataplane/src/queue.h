@@ -23,6 +23,7 @@ class FairQueue {
     uint64_t since;
     uint32_t length;
     uint32_t octets;  // of the IP packet: what counters count
+    uint8_t traffic_class;
     bool small;
     bool kept;  // the caller's
     uint8_t data[kChunk];
@@ -38,7 +39,7 @@ class FairQueue {
   // Copies a packet to the end of its session's; `small`: before those that are not, where the session wants that. What has
   // to go for it is counted as SessionDrop::queue.
   void push(Session& s, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length, size_t octets,
-            bool small, uint64_t now);
+            uint8_t traffic_class, bool small, uint64_t now);
   // The packet whose turn it is, or null. It is the caller's until release() or put_back().
   Chunk* next(uint64_t now);
   void release(Chunk* packet);

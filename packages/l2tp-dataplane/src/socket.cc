@@ -225,7 +225,8 @@ bool Receiver::path(size_t i, Path& out) {
   return addressed && (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
 }
 
-Sender::Message& Sender::open_message(const Socket& socket, const Path& to, size_t size, Session* session) {
+Sender::Message& Sender::open_message(const Socket& socket, const Path& to, size_t size, Session* session,
+                                      uint8_t traffic_class) {
   fd_ = socket.fd();
   Message& m = messages_[count_++];
   m.slot = {session, 0, 0, 0};
@@ -233,6 +234,7 @@ Sender::Message& Sender::open_message(const Socket& socket, const Path& to, size
   m.total = 0;
   m.first = m.last = kNone;
   m.open = true;
+  m.traffic_class = traffic_class;
   m.name_length = to_sockaddr(to.remote, to.port, &m.name);
   std::memset(m.control, 0, sizeof m.control);
   msghdr h{};
@@ -249,19 +251,24 @@ Sender::Message& Sender::open_message(const Socket& socket, const Path& to, size
     last = append(h, nullptr, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
   }
   if (to.mark != 0) last = append(h, last, SOL_SOCKET, SO_MARK, &to.mark, sizeof to.mark);
+  if (const int octet = traffic_class; octet != 0) {
+    const bool v4 = to.local.family == Family::v4;
+    last = append(h, last, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &octet, sizeof octet);
+  }
   m.control_length = static_cast<size_t>(reinterpret_cast<uint8_t*>(last) - m.control) + CMSG_ALIGN(last->cmsg_len);
   return m;
 }
 
 void Sender::add(const Socket& socket, const Path& to, const uint8_t* head, size_t head_length, const uint8_t* body,
-                 size_t body_length, Session* session, size_t octets, FairQueue::Chunk* held) {
+                 size_t body_length, Session* session, size_t octets, uint8_t traffic_class,
+                 FairQueue::Chunk* held) {
   const size_t size = head_length + body_length;
   Message* m = nullptr;
   if (octets > 0 && session->segments && session->batch == batch_) {
     m = &messages_[session->slot];
-    if (!m->open || size > m->size || m->slot.packets == kMaxSegments || m->total + size > kMaxMessage) m = nullptr;
+    if (!m->open || m->traffic_class != traffic_class || size > m->size || m->slot.packets == kMaxSegments || m->total + size > kMaxMessage) m = nullptr;
   }
-  if (m == nullptr) m = &open_message(socket, to, size, session);
+  if (m == nullptr) m = &open_message(socket, to, size, session, traffic_class);
   if (octets > 0) {
     session->batch = batch_;
     session->slot = static_cast<uint16_t>(m - messages_);

@@ -110,7 +110,7 @@ class Sender {
   // `head` is copied, `body` is not. A batch leaves through one socket: send() and clear() before another one is used.
   // Datagrams of one session leave in order; `octets` 0 = not in transit, and never in a message with others.
   void add(const Socket& socket, const Path& to, const uint8_t* head, size_t head_length, const uint8_t* body,
-           size_t body_length, Session* session, size_t octets, FairQueue::Chunk* held = nullptr);
+           size_t body_length, Session* session, size_t octets, uint8_t traffic_class = 0, FairQueue::Chunk* held = nullptr);
   int socket() const { return fd_; }
   // Sends all; `wait_ms` bounds the time spent waiting for room in the send buffer, and what is left of it is returned.
   // Afterwards slot() tells what became of each, until clear().
@@ -119,13 +119,13 @@ class Sender {
   void send_some();
   // Messages sent or refused; the others are unsent.
   size_t count() const { return done_; }
-  // f(session, head, head_length, body, body_length, octets, held) for each datagram that is unsent; those of a session in order.
+  // f(session, head, head_length, body, body_length, octets, traffic class, held) for each datagram that is unsent; those of a session in order.
   template <class F>
   void unsent(F f) const {
     for (size_t i = done_; i < count_; i++) {
       for (uint16_t k = messages_[i].first; k != kNone; k = piece_[k].next) {
         const Piece& p = piece_[k];
-        f(*messages_[i].slot.session, p.head, p.head_length, p.body, p.body_length, p.octets, p.held);
+        f(*messages_[i].slot.session, p.head, p.head_length, p.body, p.body_length, p.octets, messages_[i].traffic_class, p.held);
       }
     }
   }
@@ -152,14 +152,15 @@ class Sender {
     size_t total;
     uint16_t first, last;
     bool open;
+    uint8_t traffic_class;
     sockaddr_in6 name;
     socklen_t name_length;
     size_t control_length;  // without UDP_SEGMENT
-    alignas(cmsghdr) uint8_t control[CMSG_SPACE(sizeof(in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(uint32_t))];
+    alignas(cmsghdr) uint8_t control[CMSG_SPACE(sizeof(in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(uint32_t))];
     msghdr header();  // where to and with what; no octets yet
   };
 
-  Message& open_message(const Socket& socket, const Path& to, size_t size, Session* session);
+  Message& open_message(const Socket& socket, const Path& to, size_t size, Session* session, uint8_t traffic_class);
   void prepare();
   bool send_next();
   void send_apart(Message& m);

@@ -13,6 +13,7 @@
 namespace dp {
 
 constexpr uint16_t kDefaultMtu = 1400;
+constexpr int8_t kCopyDscp = -1;
 
 struct Ids {
   uint16_t tunnel = 0;
@@ -29,6 +30,7 @@ struct Session {
   bool clamp_mss = true;
   bool acfc = false;
   bool length_bit = true;
+  int8_t dscp = 0;  // of the outer packets: 0 to 63, or kCopyDscp
   Sequence sequence;
   uint16_t mtu = kDefaultMtu;
   std::vector<Prefix> prefixes;

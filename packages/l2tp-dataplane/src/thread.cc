@@ -103,6 +103,7 @@ void PacketThread::apply(Session& s, const SessionUpdate& state) {
   if (state.acfc) s.acfc = *state.acfc;
   if (state.length_bit) s.length_bit = *state.length_bit;
   if (state.sequencing) s.sequence.on = *state.sequencing;
+  if (state.dscp) s.dscp = *state.dscp;
   if (state.small_first) s.small_first = *state.small_first;
   if (!state.open) return;
   s.open = *state.open;
@@ -178,7 +179,7 @@ Listener* PacketThread::route(const Path& path, bool& refused) {
 }
 
 void PacketThread::put_control(const Path& path, const uint8_t* head, size_t head_length, const uint8_t* body,
-                               size_t body_length, Session* session) {
+                               size_t body_length, Session* session, uint8_t traffic_class) {
   bool refused;
   const Listener* listener = route(path, refused);
   if (listener == nullptr) {
@@ -188,12 +189,14 @@ void PacketThread::put_control(const Path& path, const uint8_t* head, size_t hea
   }
   const Socket& socket = listener->for_control();
   if (control_.full() || (!control_.empty() && control_.socket() != socket.fd())) finish(control_);
-  control_.add(socket, path, head, head_length, body, body_length, session, 0);
+  control_.add(socket, path, head, head_length, body, body_length, session, 0, traffic_class);
 }
 
 void PacketThread::to_peer(const Outgoing& out) {
   Session& s = out.session;
-  if (frame_is_control_) return put_control(s.path, out.head, out.head_length, out.body, out.body_length, &s);
+  if (frame_is_control_) {
+    return put_control(s.path, out.head, out.head_length, out.body, out.body_length, &s, out.traffic_class);
+  }
   bool refused;
   const Listener* listener = route(s.path, refused);
   if (listener == nullptr) {
@@ -204,11 +207,12 @@ void PacketThread::to_peer(const Outgoing& out) {
   if (!listener->queue->empty()) {
     if (s.sequence.on) s.sequence.give_back();
     const bool small = s.small_first && out.body_length == out.octets && is_small(out.body, out.body_length);
-    return listener->queue->push(s, out.head, out.head_length, out.body, out.body_length, out.octets, small, now_ms());
+    return listener->queue->push(s, out.head, out.head_length, out.body, out.body_length, out.octets, out.traffic_class, small,
+                                 now_ms());
   }
   const Socket& socket = listener->data;
   if (data_.full() || (!data_.empty() && data_.socket() != socket.fd())) finish(data_);
-  data_.add(socket, s.path, out.head, out.head_length, out.body, out.body_length, &s, out.octets);
+  data_.add(socket, s.path, out.head, out.head_length, out.body, out.body_length, &s, out.octets, out.traffic_class);
 }
 
 void PacketThread::finish(Sender& sender) {
@@ -246,9 +250,9 @@ void PacketThread::hold(uint64_t now) {
   FairQueue& queue = *listener->queue;
   size_t back = 0;
   data_.unsent([&](Session& s, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
-                   size_t octets, FairQueue::Chunk* held) {
+                   size_t octets, uint8_t traffic_class, FairQueue::Chunk* held) {
     if (((head_length > 0 ? head : body)[0] & 0x08) != 0) s.sequence.give_back();
-    if (held == nullptr) return queue.push(s, head, head_length, body, body_length, octets, false, now);
+    if (held == nullptr) return queue.push(s, head, head_length, body, body_length, octets, traffic_class, false, now);
     held->kept = true;
     returned_[back++] = held;
   });
@@ -286,7 +290,7 @@ void PacketThread::room(Listener& listener) {
       }
     }
     if ((p[0] & 0x08) != 0) put16(p + ((p[0] & 0x40) != 0 ? 8 : 6), s.sequence.next());
-    data_.add(listener.data, s.path, nullptr, 0, p, c->length, &s, c->octets, c);
+    data_.add(listener.data, s.path, nullptr, 0, p, c->length, &s, c->octets, c->traffic_class, c);
     drained_[n++] = c;
   }
   finish(data_);

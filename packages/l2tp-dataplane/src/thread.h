@@ -19,6 +19,7 @@ struct SessionSpec {
 
 struct SessionUpdate {
   std::optional<bool> open, clamp_mss, acfc, length_bit, sequencing, small_first;
+  std::optional<int8_t> dscp;
   std::optional<uint16_t> mtu;
   std::optional<std::pair<uint64_t, uint64_t>> limit;  // bits per second up and down
   std::optional<std::vector<Prefix>> prefixes;
@@ -102,7 +103,7 @@ class PacketThread final : private Sink {
   // The listener for a path, or null after counting why not; `refused` says that the path itself may not be used.
   Listener* route(const Path& path, bool& refused);
   void put_control(const Path& path, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
-                   Session* session);
+                   Session* session, uint8_t traffic_class = 0);
   // Control waits for room in the send buffer; data is held and the thread goes on.
   void finish(Sender& sender);
 

@@ -25,7 +25,7 @@ struct Line {
     for (size_t i = 0; i < n; i++) data[i] = static_cast<uint8_t>(number + i * 7);
     put32(data.data(), number);
     const size_t head = std::min<size_t>(n, 12);
-    queue.push(sessions[session], data.data(), head, data.data() + head, n - head, n, small, now);
+    queue.push(sessions[session], data.data(), head, data.data() + head, n - head, n, 0, small, now);
     return number++;
   }
   // Session and number of the packet whose turn it is, with its octets looked at; it is sent.
@@ -145,7 +145,7 @@ void larger_than_all() {
   EQ(l.dropped(0), 1u);
   EQ(l.next().second, 3u);
   Bytes huge(kHeldChunks * kChunk + 1);
-  l.queue.push(l.sessions[0], nullptr, 0, huge.data(), huge.size(), huge.size(), false, l.now);
+  l.queue.push(l.sessions[0], nullptr, 0, huge.data(), huge.size(), huge.size(), 0, false, l.now);
   EQ(l.dropped(0), 2u);
 }
 

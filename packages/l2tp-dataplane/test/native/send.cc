@@ -21,6 +21,7 @@ struct Kernel {
   int fd = -1, discover = -1;  // of the last call, and its socket's IP_MTU_DISCOVER within
   bool refuses_probes = false;
   std::vector<std::pair<uint32_t, Bytes>> out;  // mark, datagram
+  std::vector<int> classes;                     // of each in `out`; -1 = not said
 
   int take(mmsghdr* messages, unsigned count) {
     calls++;
@@ -41,10 +42,12 @@ struct Kernel {
   int take(msghdr& m) {
     uint32_t mark = 0;
     uint16_t size = 0;
+    int traffic_class = -1;
     bool addressed = false;
     for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
       if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_MARK) std::memcpy(&mark, CMSG_DATA(c), sizeof mark);
       if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) addressed = true;
+      if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) std::memcpy(&traffic_class, CMSG_DATA(c), sizeof(int));
       if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == 103) std::memcpy(&size, CMSG_DATA(c), sizeof size);
     }
     CHECK(addressed && m.msg_namelen == sizeof(sockaddr_in));
@@ -56,12 +59,14 @@ struct Kernel {
     CHECK(all.size() <= 65507);
     if (size == 0) {
       out.emplace_back(mark, all);
+      classes.push_back(traffic_class);
       return 0;
     }
     if (refusal != 0) return refusal;
     large++;
     CHECK(all.size() > size && (all.size() + size - 1) / size <= 64);
     for (size_t at = 0; at < all.size(); at += size) {
+      classes.push_back(traffic_class);
       const size_t end = std::min<size_t>(at + size, all.size());
       out.emplace_back(mark, Bytes(all.begin() + static_cast<long>(at), all.begin() + static_cast<long>(end)));
     }
@@ -89,13 +94,13 @@ struct Peers {
     kernel = {};
     for (size_t i = 0; i < sessions.size(); i++) sessions[i].path = path_of(static_cast<uint32_t>(i + 1));
   }
-  void add(Session& s, size_t n) {
+  void add(Session& s, size_t n, uint8_t traffic_class = 0) {
     Bytes head = hex("4002");
     kept.push_back(std::make_unique<Bytes>(n - 2));
     Bytes& body = *kept.back();
     for (auto& o : body) o = static_cast<uint8_t>(number * 31);
     if (n >= 6) put32(body.data(), number++);
-    sender.add(socket, s.path, head.data(), 2, body.data(), body.size(), &s, n);
+    sender.add(socket, s.path, head.data(), 2, body.data(), body.size(), &s, n, traffic_class);
     head.insert(head.end(), body.begin(), body.end());
     given[&s].push_back(head);
   }
@@ -138,6 +143,23 @@ void trains() {
     EQ(sums[&s].packets, 100u);
     EQ(sums[&s].octets, 99 * 1400 + 700u);
     EQ(sums[&s].dropped, 0u);
+  }
+}
+
+// RFC 2474 §3: datagrams of one message have one traffic class; those of a session stay in order.
+void classes() {
+  for (const int refusal : {0, EIO}) {
+    Peers p;
+    kernel.refusal = refusal;
+    Session& s = p.sessions[0];
+    std::vector<int> want;
+    for (const uint8_t c : {0, 0xb8, 0xb8, 0, 0x28}) {
+      for (size_t i = 0; i < 10; i++) p.add(s, 1400, c);
+      want.insert(want.end(), 10, c == 0 ? -1 : c);
+    }
+    EQ(p.send()[&s].packets, 50u);
+    if (refusal == 0) EQ(kernel.large, 4u);
+    CHECK(p.sent(s) == p.given[&s] && kernel.classes == want);
   }
 }
 
@@ -411,6 +433,7 @@ int __wrap_sendmmsg(int fd, mmsghdr* messages, unsigned count, int) {
 int main() {
   cases({{"trains", trains},
          {"nothing is left over", nothing_is_left_over},
+         {"classes", classes},
          {"refused", refused},
          {"no room", no_room},
          {"any sizes in any order", any},

@@ -59,6 +59,58 @@ void dont_fragment() {
   is(IP_PMTUDISC_DONT, IPV6_PMTUDISC_DONT);
 }
 
+// A traffic class arrives at the other end as it was given, in trains and alone.
+void traffic_class(const char* local, const char* remote, int family) {
+  Socket from;
+  open_at(local, from);
+  sockaddr_in6 name{};
+  socklen_t n = family == AF_INET ? sizeof(sockaddr_in) : sizeof name;
+  name.sin6_family = static_cast<sa_family_t>(family);
+  Path to;
+  CHECK(parse_address(local, to.local) && parse_address(remote, to.remote));
+  const size_t octets = family == AF_INET ? 4 : 16;
+  void* const address = family == AF_INET ? static_cast<void*>(&reinterpret_cast<sockaddr_in*>(&name)->sin_addr) : &name.sin6_addr;
+  std::memcpy(address, to.remote.bytes.data(), octets);
+  const int peer = socket(family, SOCK_DGRAM, 0);
+  CHECK(bind(peer, reinterpret_cast<sockaddr*>(&name), n) == 0);
+  CHECK(getsockname(peer, reinterpret_cast<sockaddr*>(&name), &n) == 0);
+  to.port = ntohs(name.sin6_port);
+  const int one = 1;
+  const bool v4 = family == AF_INET;
+  CHECK(setsockopt(peer, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVTOS : IPV6_RECVTCLASS, &one, sizeof one) == 0);
+
+  Session session;
+  const auto sender = std::make_unique<Sender>();
+  const uint8_t classes[] = {0, 0xb8, 0xb8, 0xb8, 0x28, 0};
+  const Bytes body(500, 7);
+  for (const uint8_t c : classes) sender->add(from, to, nullptr, 0, body.data(), body.size(), &session, body.size(), c);
+  sender->send(0);
+  for (const uint8_t c : classes) {
+    uint8_t data[2048], control[256];
+    iovec part{data, sizeof data};
+    msghdr m{};
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = control;
+    m.msg_controllen = sizeof control;
+    pollfd ready{peer, POLLIN, 0};
+    EQ(poll(&ready, 1, 5000), 1);
+    EQ(recvmsg(peer, &m, 0), 500);
+    int got = -1;
+    for (cmsghdr* h = CMSG_FIRSTHDR(&m); h != nullptr; h = CMSG_NXTHDR(&m, h)) {
+      if (v4 && h->cmsg_type == IP_TOS) got = *CMSG_DATA(h);
+      if (!v4 && h->cmsg_type == IPV6_TCLASS) std::memcpy(&got, CMSG_DATA(h), sizeof got);
+    }
+    EQ(got, c);
+  }
+  close(peer);
+}
+
+void classes() {
+  traffic_class("127.0.0.1", "127.0.0.2", AF_INET);
+  traffic_class("::1", "::1", AF_INET6);
+}
+
 // RFC 2661 §3.1, RFC 1661 §2: control in front, everything else and whatever is numbered behind.
 void two_queues(const char* address, int family) {
   Listener l;
@@ -121,4 +173,4 @@ void queues() {
 
 }  // namespace
 
-int main() { cases({{"UDP checksums", checksums}, {"the outer DF bit", dont_fragment}, {"two queues", queues}}); }
+int main() { cases({{"UDP checksums", checksums}, {"the outer DF bit", dont_fragment}, {"two queues", queues}, {"traffic classes", classes}}); }

@@ -580,6 +580,44 @@ void upcall_room() {
   EQ(n, (512u << 10) / 65000u);
 }
 
+// RFC 2983 §3, RFC 6040 §4.1: the DSCP inside is the one outside, ECN is not; in every segment and fragment too.
+void outer_class() {
+  Way w(1400);
+  Session* s = w.world.forwarder.sessions.find({1, 2});
+  const auto sent = [&](const VnetHeader* vnet, const Bytes& packet) {
+    w.world.sent.clear();
+    w.world.from_tun(vnet, packet);
+    CHECK(!w.world.sent.empty());
+    for (const World::Sent& one : w.world.sent) EQ(one.traffic_class, w.world.sent[0].traffic_class);
+    return w.world.sent[0].traffic_class;
+  };
+  Bytes v4 = ip_packet(false, kUdp, hex("1388 1770 0008 0000")), v6 = ip_packet(true, kUdp, hex("1388 1770 0008 0000"));
+  v4[1] = 0xbb;  // EF and CE
+  v6[0] = 0x6b, v6[1] = 0xb0 | (v6[1] & 15);
+  Bytes long4 = ip_packet(false, kUdp, Bytes(3000));
+  long4[1] = 0x2a;
+  const VnetHeader tso{kNeedsChecksum, kGsoTcp4, 40, 1000, 20, 16};
+  Bytes tcp = hex("03e8 0050 00000001 00000000 5010 ffff 0000 0000");
+  tcp.resize(20 + 3000);
+  Bytes tso4 = ip_packet(false, kTcp, tcp);
+  tso4[1] = 0x4b;
+  EQ(sent(nullptr, v4), 0);
+  s->dscp = kCopyDscp;
+  EQ(sent(nullptr, v4), 0xb8);
+  EQ(sent(nullptr, v6), 0xb8);
+  EQ(sent(nullptr, long4), 0x28);
+  EQ(sent(&tso, tso4), 0x48);
+  w.world.sent.clear();
+  w.world.forwarder.frame_to_peer(*s, hex("c021 0901").data(), 4);
+  EQ(w.world.sent[0].traffic_class, 0);
+  s->dscp = 46;
+  long4[1] = 3;
+  EQ(sent(nullptr, long4), 0xb8);
+  w.world.sent.clear();
+  w.world.forwarder.frame_to_peer(*s, hex("c021 0901").data(), 4);
+  EQ(w.world.sent[0].traffic_class, 0xb8);
+}
+
 // Every prefix of a datagram is handled, and none makes the forwarder read beyond it.
 void every_prefix() {
   Way w(1400);
@@ -621,6 +659,7 @@ int main(int argc, char** argv) {
                 {"control_rate", control_rate},
                 {"violations", violations},
                 {"upcall room", upcall_room},
+                {"outer class", outer_class},
                 {"every prefix", every_prefix}});
   merge_cases();
   queue_cases();

@@ -14,6 +14,7 @@ struct World final : Sink {
     Session* session;
     Bytes data;
     size_t octets;
+    uint8_t traffic_class;
   };
   struct Up {
     char kind;
@@ -101,7 +102,7 @@ struct World final : Sink {
       CHECK(parse_ip(data.data() + h.begin + begin, h.end - h.begin - begin, ip));
       CHECK(ip.length == out.octets && ip.length <= out.session.mtu && out.session.open);
     }
-    sent.push_back({&out.session, data, out.octets});
+    sent.push_back({&out.session, data, out.octets, out.traffic_class});
   }
 
   void flush() override {}
