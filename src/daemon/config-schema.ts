@@ -212,6 +212,16 @@ export const SCHEMA = {
       null,
       'not set',
     ),
+    dscp: leaf(
+      'DSCP of the outer packets to clients: `copy` takes that of the packet inside, so that voice is voice on the way too (RFC 2983, the uniform model), and shows its class to that way; `none` is 0; a number from 0 to 63 is for all, PPP included. L2TP messages have 0. ECN is always Not-ECT (RFC 6040). Where the way reorders classes by more than the replay window of a client, it drops packets: then `none`.',
+      f.wordOr('copy', f.wordOr('none', f.int(0, 63))),
+      'copy',
+    ),
+    small_first: leaf(
+      'While the line to the clients is full: small packets of a session (at most 256 octets, and no data of a TCP connection) before its others. Each session has the same share either way.',
+      f.bool,
+      false,
+    ),
     redirect: leaf(
       'Address of another gateway, told to peers when limits.tunnels is reached and while we stop (RFC 3193 §4). LACs follow it; clients of operating systems do not.',
       f.optional(f.ip('any')),
@@ -221,7 +231,7 @@ export const SCHEMA = {
   },
   limits: {
     tunnels: leaf('Tunnels at one time.', f.int(1, 65_535), 10_000),
-    sessions: leaf('Sessions at one time.', f.int(1, 65_535), 10_000),
+    sessions: leaf('Sessions at one time. More than 65 000 need several in a tunnel.', f.int(1, 100_000), 10_000),
     half_open: leaf('Tunnels that have not finished their set-up.', f.int(1, 65_535), 1_024),
     half_open_per_address: leaf(
       'The same from one public address, which may hide a whole office.',

@@ -22,7 +22,7 @@ import { type Log, tee } from './log.js';
 import { Metrics } from './metrics.js';
 import { serveMetrics } from './metrics-server.js';
 import { CAUTIOUS_MTU } from './mtu.js';
-import { endpointConfig, informSettings, ipsecSettings, linkConfig } from './protocol-config.js';
+import { endpointConfig, informSettings, ipsecSettings, linkConfig, transitState } from './protocol-config.js';
 import { Reach } from './reach.js';
 import { configChange, withReloadable } from './reload.js';
 import { SaRegistry } from './sa-registry.js';
@@ -125,6 +125,7 @@ export class Gateway {
       maxMtu,
       helloIntervalMs: config.l2tp.helloInterval,
       maxSessions: config.limits.sessions,
+      transit: transitState(config),
       idleTimeoutMs: config.limits.idleTimeout,
       sessionTimeoutMs: config.limits.sessionTimeout,
       sa: (mark) => this.#sas.lookup(mark),
@@ -281,6 +282,7 @@ export class Gateway {
         tunFds: this.#inside.fds,
         vnetHeader: this.#inside.vnetHeader,
         gateway: [this.#o.config.pool.gateway],
+        maxSessions: this.#o.config.limits.sessions,
         onUpcalls: (batch) => {
           this.#metrics?.upcalls(batch.length);
           this.#connections.onUpcalls(batch);

@@ -1,5 +1,6 @@
 /** From the configuration file to what the protocol machines and charon are told. */
 import { randomBytes } from 'node:crypto';
+import type { SessionState } from '../io/dataplane.js';
 import { endpointConfig as complete, defaultLimits, defaults, type EndpointConfig } from '../proto/l2tp/config.js';
 import type { LinkConfig } from '../proto/ppp/events.js';
 import type { InformSettings } from './answers.js';
@@ -56,6 +57,11 @@ export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'>
   setupTimeoutMs: ppp.setupTimeout,
   authTries: ppp.authTries,
   random,
+});
+
+export const transitState = ({ l2tp }: Config): Pick<SessionState, 'dscp' | 'smallFirst'> => ({
+  dscp: l2tp.dscp === 'none' ? 0 : l2tp.dscp,
+  smallFirst: l2tp.smallFirst,
 });
 
 export const informSettings = (config: Config): InformSettings => ({

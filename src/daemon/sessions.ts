@@ -2,7 +2,7 @@
  * A session from ICRQ to its last octet: PPP link, user, lease and data path, held together. What it needs of the tunnel
  * below it asks through SessionsOptions.call; src/daemon/connections.ts is above it.
  */
-import type { Dataplane } from '../io/dataplane.js';
+import type { Dataplane, SessionState } from '../io/dataplane.js';
 import type { EndpointOut, SessionIds } from '../proto/l2tp/events.js';
 import type { LinkConfig, LinkOut } from '../proto/ppp/events.js';
 import { Link } from '../proto/ppp/link.js';
@@ -32,6 +32,8 @@ export interface SessionsOptions {
   readonly idleTimeoutMs: number;
   readonly sessionTimeoutMs: number;
   readonly maxSessions: number;
+  /** How every session carries its packets. */
+  readonly transit: Pick<SessionState, 'dscp' | 'smallFirst'>;
   /** Largest inner packet over this tunnel's SA. */
   readonly mtuOf: (tunnel: Tunnel) => number;
   /** Sizes to try on its path, `mtu` first. */
@@ -71,10 +73,10 @@ export class Sessions {
 
   /** What stands in the way, if anything. */
   #install(session: Session): string | undefined {
-    const { registry, dataplane, maxSessions, log } = this.#o;
+    const { registry, dataplane, maxSessions, transit, log } = this.#o;
     if (registry.sessionCount > maxSessions) return 'limits.sessions is reached';
     try {
-      dataplane.addSession({ ...session.ids, path: session.tunnel.path }, { mtu: session.mtu });
+      dataplane.addSession({ ...session.ids, path: session.tunnel.path }, { ...transit, mtu: session.mtu });
       return undefined;
     } catch (error) {
       log.error('session.not-installed', { ...idFields(session), error });

@@ -155,6 +155,7 @@ export class Rig {
       maxMtu: 1_400,
       helloIntervalMs: 60_000,
       maxSessions: 100,
+      transit: {},
       idleTimeoutMs: 0,
       sessionTimeoutMs: 0,
       ...options.connections,

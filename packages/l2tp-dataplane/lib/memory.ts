@@ -21,7 +21,8 @@ import type {
 
 export { DataplaneClosed, DataplaneError } from './errors.js';
 
-export type SentPacket = ControlPacket & FrameOptions & { /** Of the outer packet; absent = 0. */ readonly dscp?: number };
+export type SentPacket = ControlPacket &
+  FrameOptions & { /** Of the outer packet; absent = 0. */ readonly dscp?: number };
 
 export interface MemoryOptions extends DataplaneOptions {
   /** Monotonic clock in ms; default performance.now. */

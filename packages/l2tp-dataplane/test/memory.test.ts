@@ -130,6 +130,24 @@ t.test('marks', async (t) => {
     d.listen([{ address: '0.0.0.0' }]);
   });
 
+  await t.test('the DSCP of the outer packet: none, that of the inner one, or one for all (RFC 2983 §3)', async (t) => {
+    const v4 = ipv4({ from: '10.0.0.9', to: '10.0.0.1' });
+    v4[1] = 0xbb;
+    const sent = () => {
+      d.receiveTun(v4);
+      d.sendFrame(1, 1, hex('c0210901'));
+      return d.takeSent().map((s) => s.dscp);
+    };
+    t.strictSame(sent(), [undefined, undefined]);
+    d.updateSession(1, 1, { dscp: 'copy' });
+    t.strictSame(sent(), [46, undefined]);
+    d.updateSession(1, 1, { dscp: 10 });
+    t.strictSame(sent(), [10, 10]);
+    t.throws(() => d.updateSession(1, 1, { dscp: 64 }), { code: 'EINVAL', message: /dscp is 64, allowed: "copy" or/ });
+    d.updateSession(1, 1, { dscp: 0, smallFirst: true });
+    t.strictSame(sent(), [undefined, undefined]);
+  });
+
   await t.test('a refused send is counted', async (t) => {
     refused.add(2);
     d.receiveTun(ipv4({ from: '10.0.0.9', to: '10.0.0.2' }));
