@@ -6,6 +6,7 @@ import type { ControlPacket, DataplaneOptions, Listener, Path, SessionSpec, Sess
 export const DEFAULT_RECEIVE_BUFFER = 4 << 20;
 export const DEFAULT_MAX_SESSIONS = 65_536;
 export const MAX_PREFIXES = 1024;
+export const MAX_REORDER = 64;
 /** IPv4's least MTU (RFC 791 §3.2), and what a UDP datagram has room for beside L2TP and PPP headers. */
 export const MTU_RANGE = [68, 65_491] as const;
 /** Bits per second. */
@@ -67,6 +68,7 @@ export function checkState(where: string, state: SessionState): SessionState {
     if (value !== undefined && typeof value !== 'boolean') bad(where, key, value, 'true or false');
   }
   if (state.mtu !== undefined) integer(where, 'mtu', state.mtu, ...MTU_RANGE);
+  if (state.reorder !== undefined) integer(where, 'reorder', state.reorder, 0, MAX_REORDER);
   if (state.dscp !== undefined && state.dscp !== 'copy') {
     const { dscp } = state;
     if (!Number.isInteger(dscp) || dscp < 0 || dscp > 63) bad(where, 'dscp', dscp, '"copy" or an integer from 0 to 63');

@@ -67,6 +67,7 @@ export class MemoryDataplane implements Dataplane {
   /** A datagram arrives at `path.local`:`port` from `path.remote`. Nothing happens when no listener is there. */
   receive(path: Path, data: Uint8Array, port = 1701): void {
     const from = check.checkPath('receive', path);
+    this.#expire();
     const l = this.#listeners.find(
       (x) =>
         x.port === port && (x.address === from.local || x.address === (from.local.includes(':') ? '::' : '0.0.0.0')),
@@ -154,6 +155,10 @@ export class MemoryDataplane implements Dataplane {
     s.mtu = state.mtu ?? s.mtu;
     s.clampMss = state.clampMss ?? s.clampMss;
     s.dscp = state.dscp ?? s.dscp;
+    if (state.reorder !== undefined) {
+      this.#release(s, () => true);
+      s.reorder = state.reorder;
+    }
     if (state.limit !== undefined) [s.up, s.down] = [new Rate(state.limit.up), new Rate(state.limit.down)];
     s.acfc = state.acfc ?? s.acfc;
     s.lengthBit = state.lengthBit ?? s.lengthBit;
@@ -254,8 +259,49 @@ export class MemoryDataplane implements Dataplane {
     const s = this.#sessions.get(key(l2tp.tunnelId, l2tp.sessionId));
     if (s === undefined) return this.#drop('no-session');
     if (!samePath(s.path, from)) return this.#violation(s, from);
-    if (s.sequence.on && l2tp.ns !== undefined && !s.sequence.take(l2tp.ns)) return s.drop('sequence');
-    const ppp = packet.parsePpp(l2tp.payload);
+    if (s.sequence.on && l2tp.ns !== undefined) {
+      if (s.reorder > 0) return this.#numbered(s, l2tp.ns, l2tp.payload);
+      if (!s.sequence.take(l2tp.ns)) return s.drop('sequence');
+    }
+    this.#message(s, l2tp.payload);
+  }
+
+  #numbered(s: Session, ns: number, payload: Uint8Array): void {
+    if (s.sequence.ahead(ns) > 0 && s.held.length >= s.reorder) this.#release(s, (first) => first);
+    if (s.sequence.ahead(ns) > 0) {
+      if (s.held.some((m) => m.ns === ns)) return s.drop('sequence');
+      if (s.held.length === 0) s.heldSince = this.#now();
+      s.held.push({ ns, payload: payload.slice() });
+      s.held.sort((a, b) => s.sequence.ahead(a.ns) - s.sequence.ahead(b.ns));
+      return;
+    }
+    const next = s.sequence.isNext(ns);
+    if (!s.sequence.take(ns)) return s.drop('sequence');
+    this.#message(s, payload);
+    if (!next) for (const _ of s.held.splice(0)) s.drop('sequence');
+    this.#release(s, () => false);
+  }
+
+  /** What is held goes on as long as nothing is missing, and beyond that as long as `give` says so. */
+  #release(s: Session, give: (first: boolean) => boolean): void {
+    for (let first = true; s.held.length > 0; first = false) {
+      const { ns, payload } = s.held[0]!;
+      if (!s.sequence.isNext(ns) && !give(first)) return;
+      s.held.shift();
+      s.sequence.take(ns);
+      this.#message(s, payload);
+    }
+  }
+
+  /** The thread does that by itself when it is time; here it is done before anything else arrives. */
+  #expire(): void {
+    for (const s of this.#sessions.values()) {
+      if (s.held.length > 0 && this.#now() > s.heldSince + REORDER_FOR_MS) this.#release(s, () => true);
+    }
+  }
+
+  #message(s: Session, payload: Uint8Array): void {
+    const ppp = packet.parsePpp(payload);
     if (ppp === undefined) return s.drop('malformed');
     if (ppp.protocol === packet.PPP_IPV4) return this.#ipFromPeer(s, 4, ppp.information);
     if (ppp.protocol === packet.PPP_IPV6) return this.#ipFromPeer(s, 6, ppp.information);
@@ -375,6 +421,8 @@ export class MemoryDataplane implements Dataplane {
     return true;
   }
 }
+
+const REORDER_FOR_MS = 100;
 
 const mssFor = (s: Session, version: 4 | 6): number => Math.max(s.mtu - (version === 4 ? 40 : 60), 1);
 

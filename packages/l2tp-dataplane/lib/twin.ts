@@ -60,6 +60,16 @@ export class Sequence {
     return ns;
   }
 
+  /** How far a number is ahead of the next one expected; 0 = it is that one, or behind, or the first of all. */
+  ahead(ns: number): number {
+    const by = this.#expected === undefined ? 0 : (ns - this.#expected) & 0xffff;
+    return by < 0x8000 ? by : 0;
+  }
+
+  isNext(ns: number): boolean {
+    return ns === this.#expected;
+  }
+
   take(ns: number): boolean {
     const ahead = this.#expected === undefined || ((ns - this.#expected) & 0xffff) < 0x8000;
     const far = !ahead && ((this.#expected! - ns) & 0xffff) > 1024;
@@ -72,8 +82,17 @@ export class Sequence {
   }
 }
 
+/** Messages that came before their time, in order. */
+export interface Held {
+  readonly ns: number;
+  readonly payload: Uint8Array;
+}
+
 export class Session {
   readonly sequence = new Sequence();
+  reorder = 0;
+  held: Held[] = [];
+  heldSince = 0;
   path: Path;
   open = false;
   clampMss = true;

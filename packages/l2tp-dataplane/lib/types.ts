@@ -75,6 +75,11 @@ export interface SessionState {
    * connection before the others. Default false.
    */
   readonly smallFirst?: boolean;
+  /**
+   * With `sequencing`: so many messages of the peer, 0 to 64, that came before their time are held until what is missing has
+   * come, for 100 ms at most; default 0. Nothing is lost but what comes later than that, or twice.
+   */
+  readonly reorder?: number;
   /** Write the L bit (Length) in data headers; default true. O and P are never written. */
   readonly lengthBit?: boolean;
 }

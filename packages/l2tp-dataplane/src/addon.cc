@@ -97,6 +97,7 @@ dp::SessionUpdate to_update(const Napi::Value& v) {
   flag("sequencing", u.sequencing);
   flag("smallFirst", u.small_first);
   if (const Napi::Value mtu = o.Get("mtu"); !mtu.IsUndefined()) u.mtu = static_cast<uint16_t>(number(mtu));
+  if (const Napi::Value n = o.Get("reorder"); !n.IsUndefined()) u.reorder = number(n);
   if (const Napi::Value dscp = o.Get("dscp"); !dscp.IsUndefined()) {
     u.dscp = dscp.IsString() ? dp::kCopyDscp : static_cast<int8_t>(number(dscp));
   }

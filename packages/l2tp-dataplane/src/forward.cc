@@ -72,6 +72,7 @@ bool Forwarder::remove_session(Ids ids) {
   Session* s = sessions.find(ids);
   if (s == nullptr) return false;
   replace_prefixes(*s, {});
+  stop_holding(*s);
   return sessions.remove(ids);
 }
 
@@ -104,18 +105,88 @@ void Forwarder::datagram(const ListenerPolicy& listener, const Path& from, uint8
   if (s == nullptr) return counters_.drop(GlobalDrop::no_session);
   if (s->path != from) return violation(*s, from, now);
   // A message without a number is taken as it is: what else could be done with it is to lose it.
-  if (s->sequence.on && header.sequenced && !s->sequence.take(header.ns)) return s->drop(SessionDrop::sequence);
+  const size_t length = header.end - header.begin;
+  if (s->sequence.on && header.sequenced) {
+    if (s->reorder != nullptr) return numbered(*s, header.ns, p + header.begin, length, now);
+    if (!s->sequence.take(header.ns)) return s->drop(SessionDrop::sequence);
+  }
+  message(*s, p + header.begin, length, now);
+}
 
+void Forwarder::message(Session& s, uint8_t* p, size_t n, uint64_t now) {
   uint16_t protocol;
   size_t begin;
-  uint8_t* ppp = p + header.begin;
-  if (!parse_ppp(ppp, header.end - header.begin, protocol, begin)) return s->drop(SessionDrop::malformed);
-  uint8_t* information = ppp + begin;
-  const size_t left = header.end - header.begin - begin;
-  if (protocol == kPppIpv4) return ip_from_peer(*s, Family::v4, information, left, now);
-  if (protocol == kPppIpv6) return ip_from_peer(*s, Family::v6, information, left, now);
-  if (!s->frames.take(now)) return s->drop(SessionDrop::rate);
-  if (!sink_.frame(s->ours, protocol, information, left)) counters_.drop(GlobalDrop::queue_full);
+  if (!parse_ppp(p, n, protocol, begin)) return s.drop(SessionDrop::malformed);
+  uint8_t* information = p + begin;
+  const size_t left = n - begin;
+  if (protocol == kPppIpv4) return ip_from_peer(s, Family::v4, information, left, now);
+  if (protocol == kPppIpv6) return ip_from_peer(s, Family::v6, information, left, now);
+  if (!s.frames.take(now)) return s.drop(SessionDrop::rate);
+  if (!sink_.frame(s.ours, protocol, information, left)) counters_.drop(GlobalDrop::queue_full);
+}
+
+// What is ahead waits for what is missing; without room, or after kReorderFor, the missing is given up.
+void Forwarder::numbered(Session& s, uint16_t ns, uint8_t* p, size_t n, uint64_t now) {
+  Reorder& r = *s.reorder;
+  if (s.sequence.is_ahead(ns)) {
+    if (held_octets_ + n > kReorderOctets) release(s, Until::end, now);
+    if (r.full()) release(s, Until::gap, now);
+  }
+  if (s.sequence.is_ahead(ns)) {
+    const bool listed = !r.empty();
+    if (!r.hold(ns, s.sequence.expected(), p, n, now)) return s.drop(SessionDrop::sequence);
+    held_octets_ += n;
+    if (!listed) {
+      r.before = holding_last_;
+      (holding_last_ != nullptr ? holding_last_->reorder->after : holding_first_) = &s;
+      holding_last_ = &s;
+    }
+    return;
+  }
+  const bool next = s.sequence.is_next(ns);
+  if (!s.sequence.take(ns)) return s.drop(SessionDrop::sequence);
+  message(s, p, n, now);
+  // One that is not the next and taken is the first of all, or of a peer that begins anew: what is held is of before.
+  if (!next) return stop_holding(s);
+  if (!r.empty() && s.sequence.is_next(r.first())) release(s, Until::gap, now);
+}
+
+void Forwarder::release(Session& s, Until until, uint64_t now) {
+  Reorder& r = *s.reorder;
+  for (bool first = true; !r.empty() && (first || until == Until::end || s.sequence.is_next(r.first())); first = false) {
+    Reorder::Message m = r.take_first();
+    held_octets_ -= m.length;
+    s.sequence.take(m.ns);
+    message(s, m.data.get(), m.length, now);
+    released_.push_back(std::move(m.data));
+  }
+  if (r.empty()) stop_holding(s);
+}
+
+void Forwarder::stop_holding(Session& s) {
+  if (s.reorder == nullptr) return;
+  Reorder& r = *s.reorder;
+  while (!r.empty()) {
+    held_octets_ -= r.take_first().length;
+    s.drop(SessionDrop::sequence);
+  }
+  if (holding_first_ != &s && r.before == nullptr) return;  // not in the list
+  (r.before != nullptr ? r.before->reorder->after : holding_first_) = r.after;
+  (r.after != nullptr ? r.after->reorder->before : holding_last_) = r.before;
+  r.before = r.after = nullptr;
+}
+
+void Forwarder::expire(uint64_t now) {
+  while (holds() && now > holds_until()) release(*holding_first_, Until::end, now);
+  flush_inside(now);
+}
+
+void Forwarder::set_reorder(Session& s, size_t most, uint64_t now) {
+  if (s.reorder != nullptr) {
+    release(s, Until::end, now);
+    flush_inside(now);
+  }
+  s.reorder.reset(most > 0 ? new Reorder(most) : nullptr);
 }
 
 // RFC 3193 §3.3: counted, reported once per source and interval, never answered.
@@ -146,6 +217,7 @@ void Forwarder::ip_from_peer(Session& s, Family family, uint8_t* p, size_t n, ui
 void Forwarder::flush_inside(uint64_t now) {
   now_ = now;
   coalescer.flush();
+  released_.clear();
 }
 
 void Forwarder::merged(const Merged& m) {

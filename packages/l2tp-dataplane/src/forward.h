@@ -63,11 +63,17 @@ class Forwarder final : private Pieces, private Coalescer::Out {
 
   void replace_prefixes(Session& s, std::vector<Prefix> prefixes);
   bool remove_session(Ids ids);
+  // Up to so many numbered messages of the peer are held to be put in order. What was held goes on.
+  void set_reorder(Session& s, size_t most, uint64_t now);
 
   // A UDP payload as received by a listener; `now` in ms of a monotonic clock. When it coalesces, the datagram stays where
   // it is until flush_inside().
   void datagram(const ListenerPolicy& listener, const Path& from, uint8_t* p, size_t n, uint64_t now);
   void flush_inside(uint64_t now);
+  // Whether messages are held that wait for earlier ones, until when at most, and what became of those that waited long enough.
+  bool holds() const { return holding_first_ != nullptr; }
+  uint64_t holds_until() const { return holding_first_->reorder->since() + kReorderFor; }
+  void expire(uint64_t now);
   // A packet read from the TUN device; `vnet` null when it has no virtio_net_hdr.
   void from_tun(const VnetHeader* vnet, uint8_t* p, size_t n, uint64_t now);
   // A PPP frame from JS, starting at the two-octet protocol field.
@@ -75,6 +81,11 @@ class Forwarder final : private Pieces, private Coalescer::Out {
 
  private:
   void violation(Session& s, const Path& from, uint64_t now);
+  void message(Session& s, uint8_t* p, size_t n, uint64_t now);
+  void numbered(Session& s, uint16_t ns, uint8_t* p, size_t n, uint64_t now);
+  enum class Until { gap, end };
+  void release(Session& s, Until until, uint64_t now);
+  void stop_holding(Session& s);
   void merged(const Merged& packet) override;
   void ip_from_peer(Session& s, Family family, uint8_t* p, size_t n, uint64_t now);
   bool punted(Session& s, const uint8_t* p, const IpHeader& ip, uint64_t now);
@@ -90,6 +101,11 @@ class Forwarder final : private Pieces, private Coalescer::Out {
   Limit errors_{1000, 200};
   uint64_t now_ = 0;       // of the packets in the coalescer
   uint64_t now_down_ = 0;  // of the packet being cut
+  // Sessions that hold something, the one that began first first; and what was held and is in the coalescer.
+  Session* holding_first_ = nullptr;
+  Session* holding_last_ = nullptr;
+  size_t held_octets_ = 0;
+  std::vector<std::unique_ptr<uint8_t[]>> released_;
   uint8_t error_[kMaxIcmpError];
   uint8_t whole_[65536];
 };

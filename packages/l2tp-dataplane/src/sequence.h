@@ -1,4 +1,4 @@
-// Sequence numbers of the data channel: RFC 2661 §5.4. Out of order is lost; nothing is held back.
+// Sequence numbers of the data channel: RFC 2661 §5.4. Out of order is lost; reorder.h may hold it back before.
 #pragma once
 #include <cstdint>
 
@@ -12,6 +12,11 @@ class Sequence {
   uint16_t next() { return next_++; }
   // The last one was not used.
   void give_back() { next_--; }
+
+  // The number of the peer's next message, when there was one before; and whether this one is of later.
+  bool is_next(uint16_t ns) const { return seen_ && ns == expected_; }
+  bool is_ahead(uint16_t ns) const { return seen_ && ns != expected_ && static_cast<uint16_t>(ns - expected_) < 0x8000; }
+  uint16_t expected() const { return expected_; }
 
   // Whether a message of the peer is taken. Half of the numbers are ahead of the one expected, half are behind (§5.8); the
   // first of all may have any. Five far behind in a row are a peer that has begun anew; near ones are repeats.

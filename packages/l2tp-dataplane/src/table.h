@@ -8,6 +8,7 @@
 #include "address.h"
 #include "counters.h"
 #include "limit.h"
+#include "reorder.h"
 #include "sequence.h"
 
 namespace dp {
@@ -32,6 +33,7 @@ struct Session {
   bool length_bit = true;
   int8_t dscp = 0;  // of the outer packets: 0 to 63, or kCopyDscp
   Sequence sequence;
+  std::unique_ptr<Reorder> reorder;  // null: what comes late is lost
   uint16_t mtu = kDefaultMtu;
   std::vector<Prefix> prefixes;
   std::shared_ptr<SessionCounters> counters;

@@ -25,7 +25,7 @@ uint64_t now_ms() {
 void PacketThread::run() {
   epoll_event events[16];
   while (!ending_) {
-    const int n = epoll_wait(epoll_, events, 16, -1);
+    const int n = epoll_wait(epoll_, events, 16, patience());
     if (n < 0) {
       if (errno == EINTR) continue;
       fatal_ = {errno, "epoll_wait"};
@@ -56,9 +56,17 @@ void PacketThread::run() {
         if ((events[i].events & ~uint32_t{EPOLLOUT}) != 0) socket_ready(l.data);
       }
     }
+    if (forwarder_.holds()) forwarder_.expire(now_ms());
     if (upcalls_.should_notify()) options_.notify();
   }
   end();
+}
+
+// How long the loop may sleep, in ms: for ever, unless messages are held.
+int PacketThread::patience() const {
+  if (!forwarder_.holds()) return -1;
+  const uint64_t now = now_ms(), until = forwarder_.holds_until() + 1;
+  return until <= now ? 0 : static_cast<int>(until - now);
 }
 
 void PacketThread::run_commands() {
@@ -103,6 +111,7 @@ void PacketThread::apply(Session& s, const SessionUpdate& state) {
   if (state.acfc) s.acfc = *state.acfc;
   if (state.length_bit) s.length_bit = *state.length_bit;
   if (state.sequencing) s.sequence.on = *state.sequencing;
+  if (state.reorder) forwarder_.set_reorder(s, *state.reorder, now_ms());
   if (state.dscp) s.dscp = *state.dscp;
   if (state.small_first) s.small_first = *state.small_first;
   if (!state.open) return;

@@ -20,6 +20,7 @@ struct SessionSpec {
 struct SessionUpdate {
   std::optional<bool> open, clamp_mss, acfc, length_bit, sequencing, small_first;
   std::optional<int8_t> dscp;
+  std::optional<size_t> reorder;
   std::optional<uint16_t> mtu;
   std::optional<std::pair<uint64_t, uint64_t>> limit;  // bits per second up and down
   std::optional<std::vector<Prefix>> prefixes;
@@ -90,6 +91,7 @@ class PacketThread final : private Sink {
   void run_commands();
 
   void run();
+  int patience() const;
   void end();
   void socket_ready(Socket& socket);
   void tun_ready(int fd);

@@ -618,6 +618,159 @@ void outer_class() {
   EQ(w.world.sent[0].traffic_class, 0xb8);
 }
 
+// ---- reordering
+
+struct Numbers {
+  Way w{1400};
+  std::vector<uint16_t> got;
+  explicit Numbers(size_t most) {
+    w.session->sequence.on = true;
+    w.session->frames = Limit(1'000'000, 1'000'000);
+    w.world.forwarder.set_reorder(*w.session, most, w.world.now);
+  }
+  void put(uint16_t ns) {
+    Bytes d = hex("0802 0001 0002 0000 0000 c021 0000");
+    put16(&d[6], ns);
+    put16(&d[12], ns);
+    w.world.datagram({}, path_of(1), d);
+    take();
+  }
+  void pass(uint64_t ms) {
+    w.world.now += ms;
+    w.world.forwarder.expire(w.world.now);
+    take();
+  }
+  void take() {
+    for (const World::Up& up : w.world.ups) got.push_back(get16(up.data.data()));
+    w.world.ups.clear();
+  }
+  uint64_t lost() const { return w.world.drops(w.session, SessionDrop::sequence); }
+  bool is(std::initializer_list<uint16_t> want) { return got == std::vector<uint16_t>(want); }
+};
+
+// RFC 2661 §5.4: what comes before its time waits for what is missing, which is given up without room and after a while.
+void reordering() {
+  Numbers n(3);
+  for (const uint16_t ns : {65534, 0, 65535, 2, 2, 1}) n.put(ns);
+  CHECK(n.is({65534, 65535, 0, 1, 2}));
+  EQ(n.lost(), 1u);
+  CHECK(!n.w.world.forwarder.holds());
+  // Full: the first gap is given up, not the second.
+  for (const uint16_t ns : {4, 5, 7, 8}) n.put(ns);
+  CHECK(n.is({65534, 65535, 0, 1, 2, 4, 5}));
+  n.put(3);
+  EQ(n.lost(), 2u);
+  n.put(6);
+  CHECK(n.is({65534, 65535, 0, 1, 2, 4, 5, 6, 7, 8}));
+  // Full, and the message is the one that is next then.
+  for (const uint16_t ns : {10, 11, 12, 13}) n.put(ns);
+  CHECK(n.got.back() == 13 && !n.w.world.forwarder.holds());
+  n.got.clear();
+  // Time.
+  n.put(15);
+  EQ(n.w.world.forwarder.holds_until(), n.w.world.now + kReorderFor);
+  n.pass(kReorderFor / 2);
+  n.put(17);
+  n.pass(kReorderFor / 2);
+  CHECK(n.is({}));
+  n.pass(1);
+  CHECK(n.is({15, 17}) && !n.w.world.forwarder.holds());
+  n.put(18);
+  // A peer that begins anew: what is held is of before.
+  n.put(20);
+  for (const uint16_t ns : {40000, 40001, 40002, 40003}) n.put(ns);
+  CHECK(n.is({15, 17, 18}));
+  n.put(40004);
+  CHECK(n.got.back() == 40004 && !n.w.world.forwarder.holds());
+  // Off: what was held goes on.
+  n.put(40006);
+  n.w.world.forwarder.set_reorder(*n.w.session, 0, n.w.world.now);
+  n.take();
+  CHECK(n.got.back() == 40006 && !n.w.world.forwarder.holds());
+  // A session that goes takes it along.
+  Numbers gone(4);
+  gone.put(1);
+  gone.put(3);
+  CHECK(gone.w.world.forwarder.holds());
+  CHECK(gone.w.world.forwarder.remove_session({1, 2}));
+  CHECK(!gone.w.world.forwarder.holds());
+}
+
+// Packets held are the packets that go on, merged or not, whatever comes into the receive buffer meanwhile.
+void reordered_packets() {
+  Way w(1400);
+  w.world.forwarder.coalesces = true;
+  w.session->sequence.on = true;
+  w.world.forwarder.set_reorder(*w.session, 8, w.world.now);
+  const auto datagram = [&](uint16_t ns) {
+    Bytes t = hex("03e8 0050 00000000 00000000 5010 ffff 0000 0000");
+    t.resize(20 + 500, static_cast<uint8_t>(ns));
+    put32(&t[4], ns * 500u);
+    Bytes ip = ip_packet(false, kTcp, t, 0x4000);
+    put32(&ip[12], 0x0a090002);
+    put32(&ip[16], 0x0a090001);
+    put16(&ip[10], 0);
+    put16(&ip[10], checksum(sum(ip.data(), 20)));
+    IpHeader h;
+    CHECK(parse_ip(ip.data(), ip.size(), h));
+    put16(&ip[36], checksum(pseudo_header(ip.data(), h, kTcp, t.size()) + sum(&ip[20], t.size())));
+    Bytes d = hex("0802 0001 0002 0000 0000 ff03 0021");
+    put16(&d[6], ns);
+    d.insert(d.end(), ip.begin(), ip.end());
+    return d;
+  };
+  for (const uint16_t ns : {0, 2, 3, 1, 5, 4}) w.world.datagram({}, path_of(1), datagram(ns));
+  Bytes data;
+  size_t merged = 0;
+  for (const Bytes& p : w.world.tun) {
+    merged += p.size() > 540;
+    data.insert(data.end(), p.begin() + 40, p.end());
+  }
+  EQ(data.size(), 3000u);
+  for (size_t i = 0; i < data.size(); i++) EQ(data[i], i / 500);
+  CHECK(merged >= 2);
+  EQ(w.session->counters->packets_in.get(), 6u);
+}
+
+// Any order and any loss over several sessions: numbers only grow, nothing is there twice, and what is not delivered is counted.
+void reordering_at_random() {
+  Random random(9);
+  for (int round = 0; round < 200; round++) {
+    const size_t most = 1 + random.below(16);
+    Numbers n(most);
+    const bool lossless = round % 2 == 0;
+    std::vector<uint16_t> line;
+    const auto start = static_cast<uint16_t>(random.next());
+    for (uint16_t i = 0; i < 300; i++) {
+      if (lossless || random.below(10) != 0) line.push_back(static_cast<uint16_t>(start + i));
+      if (!lossless && random.below(20) == 0) line.push_back(static_cast<uint16_t>(start + i));
+    }
+    // Each moves back by less than the room there is.
+    for (size_t i = 1; i < line.size(); i++) {
+      if (random.below(3) != 0) continue;
+      const size_t to = i + random.below(lossless ? most : 2 * most);
+      if (to >= line.size()) continue;
+      const uint16_t one = line[i];
+      line.erase(line.begin() + static_cast<long>(i));
+      line.insert(line.begin() + static_cast<long>(to), one);
+      i = to;
+    }
+    n.put(static_cast<uint16_t>(start - 1));
+    for (const uint16_t ns : line) {
+      n.put(ns);
+      if (!lossless && random.below(30) == 0) n.pass(random.below(150));
+    }
+    n.pass(kReorderFor + 1);
+    CHECK(!n.w.world.forwarder.holds());
+    EQ(n.got.size() + n.lost(), line.size() + 1);
+    for (size_t i = 1; i < n.got.size(); i++) {
+      const auto step = static_cast<uint16_t>(n.got[i] - n.got[i - 1]);
+      CHECK(lossless ? step == 1 : step >= 1 && step < 0x8000);
+    }
+    if (lossless) EQ(n.lost(), 0u);
+  }
+}
+
 // Every prefix of a datagram is handled, and none makes the forwarder read beyond it.
 void every_prefix() {
   Way w(1400);
@@ -660,6 +813,9 @@ int main(int argc, char** argv) {
                 {"violations", violations},
                 {"upcall room", upcall_room},
                 {"outer class", outer_class},
+                {"reordering", reordering},
+                {"reordered packets", reordered_packets},
+                {"reordering at random", reordering_at_random},
                 {"every prefix", every_prefix}});
   merge_cases();
   queue_cases();
