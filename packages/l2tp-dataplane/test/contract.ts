@@ -526,7 +526,10 @@ function wayBack(test: Define): void {
     const settled = () => numbers().length + Number(count(b.drops(), 'sequence')) === line.length;
     while (!settled()) await b.handled();
     t.equal(numbers()[0], 7);
-    t.strictSame(numbers(), [...new Set(numbers())].sort((x, y) => x - y));
+    t.strictSame(
+      numbers(),
+      [...new Set(numbers())].sort((x, y) => x - y),
+    );
     b.rig.datagram(A, LOCAL, numbered(14));
     while (numbers().at(-1) !== 14) await b.handled();
   });
