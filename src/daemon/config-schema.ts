@@ -222,6 +222,11 @@ export const SCHEMA = {
       f.bool,
       false,
     ),
+    reorder: leaf(
+      'Where a peer asks for numbered data messages (Sequencing Required): so many of them that came before their time are held until what is missing has come, for 100 ms at most. 0 holds none: what comes late is lost (RFC 2661 §5.4).',
+      f.int(0, 64),
+      0,
+    ),
     redirect: leaf(
       'Address of another gateway, told to peers when limits.tunnels is reached and while we stop (RFC 3193 §4). LACs follow it; clients of operating systems do not.',
       f.optional(f.ip('any')),

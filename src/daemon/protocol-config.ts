@@ -59,9 +59,10 @@ export const linkConfig = ({ l2tp, pool, ppp }: Config): Omit<LinkConfig, 'mru'>
   random,
 });
 
-export const transitState = ({ l2tp }: Config): Pick<SessionState, 'dscp' | 'smallFirst'> => ({
+export const transitState = ({ l2tp }: Config): Pick<SessionState, 'dscp' | 'smallFirst' | 'reorder'> => ({
   dscp: l2tp.dscp === 'none' ? 0 : l2tp.dscp,
   smallFirst: l2tp.smallFirst,
+  reorder: l2tp.reorder,
 });
 
 export const informSettings = (config: Config): InformSettings => ({

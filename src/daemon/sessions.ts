@@ -33,7 +33,7 @@ export interface SessionsOptions {
   readonly sessionTimeoutMs: number;
   readonly maxSessions: number;
   /** How every session carries its packets. */
-  readonly transit: Pick<SessionState, 'dscp' | 'smallFirst'>;
+  readonly transit: Pick<SessionState, 'dscp' | 'smallFirst' | 'reorder'>;
   /** Largest inner packet over this tunnel's SA. */
   readonly mtuOf: (tunnel: Tunnel) => number;
   /** Sizes to try on its path, `mtu` first. */

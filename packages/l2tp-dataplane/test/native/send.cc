@@ -46,11 +46,13 @@ struct Kernel {
     bool addressed = false;
     for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
       if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_MARK) std::memcpy(&mark, CMSG_DATA(c), sizeof mark);
-      if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) addressed = true;
+      if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) addressed = m.msg_namelen == sizeof(sockaddr_in);
+      if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) addressed = m.msg_namelen == sizeof(sockaddr_in6);
+      if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) std::memcpy(&traffic_class, CMSG_DATA(c), sizeof(int));
       if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) std::memcpy(&traffic_class, CMSG_DATA(c), sizeof(int));
       if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == 103) std::memcpy(&size, CMSG_DATA(c), sizeof size);
     }
-    CHECK(addressed && m.msg_namelen == sizeof(sockaddr_in));
+    CHECK(addressed);
     Bytes all;
     for (size_t i = 0; i < m.msg_iovlen; i++) {
       const auto* p = static_cast<const uint8_t*>(m.msg_iov[i].iov_base);
@@ -161,6 +163,22 @@ void classes() {
     if (refusal == 0) EQ(kernel.large, 4u);
     CHECK(p.sent(s) == p.given[&s] && kernel.classes == want);
   }
+}
+
+// The same towards IPv6 peers, beside an IPv4 one.
+void trains_over_ipv6() {
+  Peers p;
+  for (size_t i = 0; i < 2; i++) p.sessions[i].path = path_of(static_cast<uint32_t>(i + 1), "2001:db8::2", "2001:db8::1");
+  for (size_t i = 0; i < 40; i++) {
+    for (Session& s : p.sessions) p.add(s, i == 39 ? 99 : 1200, 0xb8);
+  }
+  auto sums = p.send();
+  EQ(kernel.large, 3u);
+  for (Session& s : p.sessions) {
+    CHECK(p.sent(s) == p.given[&s]);
+    EQ(sums[&s].packets, 40u);
+  }
+  CHECK(kernel.classes == std::vector<int>(120, 0xb8));
 }
 
 // What a frame of JS's or a batch before left behind is not taken for this batch's.
@@ -434,6 +452,7 @@ int main() {
   cases({{"trains", trains},
          {"nothing is left over", nothing_is_left_over},
          {"classes", classes},
+         {"trains over IPv6", trains_over_ipv6},
          {"refused", refused},
          {"no room", no_room},
          {"any sizes in any order", any},

@@ -1,5 +1,5 @@
-// The packet thread under floods from both sides while JS's part changes, counts, flushes and closes: for the thread
-// sanitizer. Needs a network namespace with lo up.
+// The packet thread under floods from both sides, merging and putting in order every other time, while JS's part changes,
+// counts, flushes and closes: for the thread sanitizer. Needs a network namespace with lo up.
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
@@ -11,6 +11,8 @@
 using namespace dp;
 
 namespace {
+
+size_t total_merged = 0;
 
 void lo_up() {
   const int fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -34,14 +36,30 @@ int peer_socket() {
   return fd;
 }
 
+// A TCP segment of a run from the client, in a numbered data message.
+Bytes segment(uint16_t n) {
+  Bytes p = hex("450000f0 00004000 40060000 0a090002 0a090001 03e8 0050 00000000 00000001 5010 ffff 0000 0000");
+  p.resize(240);
+  put16(&p[4], n);
+  put32(&p[24], n * 200u);
+  put16(&p[10], checksum(sum(p.data(), 20)));
+  put16(&p[36], checksum(sum(&p[12], 8, kTcp + 220) + sum(&p[20], 220)));
+  Bytes d = hex("0802 0001 0002 0000 0000 ff03 0021");
+  put16(&d[6], n);
+  d.insert(d.end(), p.begin(), p.end());
+  return d;
+}
+
 // One life of a packet thread; returns the upcalls taken.
 size_t life(int round) {
+  const bool merging = round % 2 != 0;
   int pair[2];
   CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) == 0);
   std::atomic<bool> ended{false}, done{false};
   std::atomic<int> notified{0};
   PacketThread::Options options;
   options.tun_fds = {pair[0]};
+  options.vnet_header = merging;
   options.notify = [&] { notified++; };
   options.ended = [&] { ended = true; };
   std::unique_ptr<PacketThread> t;
@@ -57,18 +75,27 @@ size_t life(int round) {
   CHECK(t->listen({listener}).error == EALREADY);
 
   const int peer = peer_socket();
+  size_t merged = 0;
   std::thread flood([&] {
     const Bytes zlb = hex("c802 000c 0001 0000 0000 0000");
     const Bytes data = hex("0002 0001 0002 ff03 0021 4500001c 12340000 40110000 0a090002 0a090001 1388 1770 0008 0000");
-    const Bytes back = hex("4500001c 12340000 40110000 0a090001 0a090002 1388 1770 0008 0000");
-    uint8_t sink[2048];
+    std::vector<Bytes> run;
+    for (uint16_t n = 0; n < 32; n++) run.push_back(segment(n % 8 == 6 ? n + 1 : n % 8 == 7 ? n - 1 : n));
+    Bytes back = hex("4500001c 12340000 40110000 0a090001 0a090002 1388 1770 0008 0000");
+    if (merging) back.insert(back.begin(), kVnetHeader, 0);
+    static uint8_t sink[70'000];
     while (!done) {
       if (send(peer, zlb.data(), zlb.size(), 0) < 0 || send(peer, data.data(), data.size(), 0) < 0 ||
           write(pair[1], back.data(), back.size()) < 0) {
         std::this_thread::yield();
       }
+      for (const Bytes& d : run) {
+        if (merging && send(peer, d.data(), d.size(), 0) < 0) break;
+      }
       while (recv(peer, sink, sizeof sink, 0) > 0) continue;
-      while (read(pair[1], sink, sizeof sink) > 0) continue;
+      for (ssize_t n; (n = read(pair[1], sink, sizeof sink)) > 0;) {
+        if (merging && n > 300) merged++;
+      }
     }
   });
 
@@ -90,6 +117,10 @@ size_t life(int round) {
     t->confirm_mark(i);
     SessionUpdate closed;
     closed.open = i % 2 == 0;
+    closed.sequencing = i % 3 != 0;
+    closed.reorder = i % 5;
+    closed.dscp = kCopyDscp;
+    closed.small_first = true;
     CHECK(!t->update_session(spec.ours, closed));
     t->move_path(1, spec.path);
     t->flush(i);
@@ -122,6 +153,7 @@ size_t life(int round) {
   t.reset();
   done = true;
   flood.join();
+  total_merged += merged;
   close(peer);
   close(pair[0]);
   close(pair[1]);
@@ -134,6 +166,6 @@ int main() {
   lo_up();
   size_t taken = 0;
   for (int round = 0; round < 10; round++) taken += life(round);
-  CHECK(taken > 0);
+  CHECK(taken > 0 && total_merged > 0);
   std::printf("ok %zu upcalls\n", taken);
 }

@@ -618,6 +618,57 @@ void outer_class() {
   EQ(w.world.sent[0].traffic_class, 0xb8);
 }
 
+// Fragments, options, extension headers, UDP without checksum, odd lengths, jumbo: the octets that come are those that go, each way.
+void as_they_are() {
+  for (const bool coalesces : {false, true}) {
+    Way w(65'000);
+    w.world.forwarder.coalesces = coalesces;
+    std::vector<Bytes> packets;
+    for (const size_t n : {8u, 9u, 100u, 1473u, 8973u, 64'900u}) {
+      for (const bool v6 : {false, true}) {
+        Bytes udp = udp_datagram(numbered(n));
+        put16(&udp[6], 0);
+        packets.push_back(ip_packet(v6, kUdp, udp));
+        packets.push_back(ip_packet(v6, kTcp, tcp_segment(numbered(n), 0x10)));
+      }
+      packets.push_back(ip_packet(false, kUdp, numbered(n & ~7u), 0x2000));
+      packets.push_back(ip_packet(false, kUdp, numbered(n), 0x0010));
+      Bytes options = ip_packet(false, kUdp, udp_datagram(numbered(n)));
+      const Bytes router_alert = hex("94040000");
+      options.insert(options.begin() + 20, router_alert.begin(), router_alert.end());
+      options[0] = 0x46;
+      put16(&options[2], options.size());
+      put16(&options[10], 0);
+      put16(&options[10], checksum(sum(options.data(), 24)));
+      packets.push_back(options);
+      Bytes extension = hex("1100 0104 00000000");  // destination options, UDP behind
+      const Bytes udp = udp_datagram(numbered(n));
+      extension.insert(extension.end(), udp.begin(), udp.end());
+      packets.push_back(ip_packet(true, 60, extension));
+      packets.push_back(ip_packet(true, 44, numbered(n + 8)));
+    }
+    const VnetHeader none{};
+    for (const Bytes& p : packets) {
+      w.world.sent.clear();
+      w.world.from_tun(coalesces ? &none : nullptr, p);
+      EQ(w.world.sent.size(), 1u);
+      CHECK(inner(w.world.sent[0]) == p);
+
+      Bytes up = p;
+      const size_t at = p[0] >> 4 == 4 ? 12 : 8, size = p[0] >> 4 == 4 ? 4 : 16;
+      for (size_t i = 0; i < size; i++) std::swap(up[at + i], up[at + size + i]);
+      Bytes d = hex("0002 0001 0002 ff03 0021");
+      if (size == 16) d.back() = 0x57;
+      d.insert(d.end(), up.begin(), up.end());
+      w.world.tun.clear();
+      w.world.datagram({}, path_of(1), d);
+      EQ(w.world.tun.size(), 1u);
+      CHECK(w.world.tun[0] == up);
+    }
+    EQ(w.world.dropped(w.session), 0u);
+  }
+}
+
 // ---- reordering
 
 struct Numbers {
@@ -813,6 +864,7 @@ int main(int argc, char** argv) {
                 {"violations", violations},
                 {"upcall room", upcall_room},
                 {"outer class", outer_class},
+                {"as they are", as_they_are},
                 {"reordering", reordering},
                 {"reordered packets", reordered_packets},
                 {"reordering at random", reordering_at_random},
