@@ -137,6 +137,40 @@ t.test('1.10: who leaves without a word is found out: nobody but RouterOS would 
   }
 });
 
+t.test(
+  '1.12: DHCPINFORM of Windows and Apple is answered as they take it: unicast, 53 first, 121 and 249 alike, 249 last',
+  async (t) => {
+    for (const native of [win11, macos14]) {
+      const { rig, client } = pair(native);
+      client.dial();
+      await rig.run(30_000);
+      const [reply] = client.ipReceived;
+      t.ok(reply, native.name);
+      t.equal(client.ipReceived.length, 1, 'answered at once, so it is not repeated');
+      t.equal(hex(reply!.subarray(16, 20)), '0a630002', '3.5: to its own address');
+      t.equal(hex(reply!.subarray(20, 24)), '00430044', '67 to 68');
+      const options = hex(reply!.subarray(28 + 236));
+      t.match(options, /^63825363350105/, '3.5: cookie, then ACK');
+      // 10.11.11.0/24 via the gateway (section 11).
+      const route = '180a0b0b0a630001';
+      t.ok(options.includes(`7908${route}`), '121');
+      t.ok(options.includes(`f908${route}`), '249');
+      t.ok(options.indexOf('f908') > options.indexOf('7908'), 'the last one wins with Windows');
+    }
+  },
+);
+
+t.test('9: a profile that says EAP: Windows comes by EAP-MSCHAPv2 and goes on to its NCPs', async (t) => {
+  const { rig, client } = pair(win11, {
+    auth: ['eap'],
+    link: { auth: ['mschapv2', 'eap'], eap: ['mschapv2'] },
+  });
+  client.dial();
+  await rig.run(5_000);
+  t.ok(client.up);
+  t.match(rig.events('auth.ok')[0], { method: 'mschapv2' });
+});
+
 t.test('9.1: SCCRQs of every shape', async (t) => {
   for (const native of CLIENTS)
     for (const quirk of [

@@ -119,7 +119,12 @@ table() {
   done
 }
 version() { dpkg-query -W -f '${Version}' "$1" 2> /dev/null | sed 's/^[0-9]*://; s/-[^-]*$//'; }
-if [ -n "$all" ] && [ "${LAB_GATEWAY:-lockstep}" = lockstep ]; then table > "$LAB_DIR/RESULTS.md"; fi
+if [ -n "$all" ] && [ "${LAB_GATEWAY:-lockstep}" = lockstep ]; then
+  table > "$LAB_DIR/RESULTS.md"
+  # The rounds of one run say the same; the last one is written down.
+  results=$(find "$OUT" -path '*/native-matrix*/native.jsonl' -size +0 | sort | tail -1)
+  [ -z "$results" ] || node "$REPO/dist/test/clients/matrix.js" docs "$results" > "$REPO/docs/clients.md"
+fi
 
 if [ "$repeat" -gt 1 ]; then
   for scenario in "${chosen[@]}"; do

@@ -1,0 +1,72 @@
+/**
+ * matrix.js jobs PATH: what the lab scenario native-matrix runs on that path, one job a line. matrix.js docs FILE: docs/clients.md
+ * from the results of its last run, a line of JSON for each job.
+ */
+import { readFileSync } from 'node:fs';
+import { CLIENTS } from './all.js';
+
+interface Result {
+  readonly client: string;
+  readonly method: string;
+  readonly path: string;
+  readonly ok: boolean;
+  readonly why?: string;
+  readonly ms?: number;
+  readonly ike?: string;
+  readonly esp?: string;
+}
+
+const PATHS = ['direct', 'nat', 'twins'];
+const METHODS = ['mschapv2', 'chap-md5', 'pap', 'eap'];
+/** Those that can EAP if the profile says so (2.4, 3.4: Apple refuses it). */
+const eap = (name: string): boolean => name.startsWith('win');
+
+const jobs = (path: string): string[] =>
+  CLIENTS.flatMap(({ name, ppp }) =>
+    METHODS.filter((m) => (m === 'eap' ? eap(name) : ppp.auth.some((a) => a === m))).map((m) => `${name}/${m}/${path}`),
+  );
+
+const INTRODUCTION = `# Native clients
+
+What the gateway was last seen to serve, by emulation: \`test/clients\` holds each client as data (its IKE and ESP offers, the octets of
+its L2TP messages, its PPP options in their order, its timers), our own LAC and PPP machines speak them from a UDP socket, and a
+real charon with the client's offers, ports and lifetimes carries that in kernel ESP. \`npm run lab -- native-matrix\` runs all of it;
+this page is written from its results by \`npm run lab -- --all\`. Real xl2tpd and pppd over strongSwan are in the other scenarios
+(\`test/lab/RESULTS.md\`).
+
+Each cell is: alone and with a public address / behind a NAT / two of the same behind one NAT at once. \`ok\` means: IKE with one of the
+client's own offers, its address, an answer from behind the gateway (directly connected: also after a rekeying), its own goodbye, and
+the SA gone by itself. \`-\`: the client does not do it. \`ipsec.legacy\` was on.
+`;
+
+function docs(results: readonly Result[]): string {
+  const cell = (client: string, method: string): string => {
+    const of = (path: string) => results.find((r) => r.client === client && r.method === method && r.path === path);
+    const all = PATHS.map(of);
+    if (all.every((r) => r === undefined)) return '-';
+    return all.map((r) => (r === undefined ? 'not run' : r.ok ? 'ok' : '**failed**')).join(' / ');
+  };
+  const rows = CLIENTS.map(({ name, title, chosen }) => {
+    const one = results.find((r) => r.client === name && r.ok);
+    const cells = METHODS.map((m) => cell(name, m));
+    return `| ${[title, ...cells, one?.ike ?? '', one?.esp ?? '', chosen.legacy ? 'yes' : 'no'].join(' | ')} |`;
+  });
+  const failed = results.filter((r) => !r.ok).map((r) => `- ${r.client}, ${r.method}, ${r.path}: ${r.why}`);
+  const times = results.flatMap((r) => (r.ms === undefined ? [] : [r.ms])).sort((a, b) => a - b);
+  const seconds = (ms: number | undefined) => ((ms ?? 0) / 1_000).toFixed(1);
+  return `${INTRODUCTION}
+| client | MS-CHAPv2 | CHAP-MD5 | PAP | EAP | IKE taken | ESP taken | needs \`ipsec.legacy\` |
+|---|---|---|---|---|---|---|---|
+${rows.join('\n')}
+
+${results.length - failed.length} of ${results.length} dials came through; from the first IKE packet to the address ${seconds(times[times.length >> 1])} s in the
+middle, ${seconds(times.at(-1))} s at most, four at a time in one emulated machine.
+${failed.length > 0 ? `\n${failed.join('\n')}\n` : ''}`;
+}
+
+const [command, argument = ''] = process.argv.slice(2);
+if (command === 'jobs') console.log(jobs(argument).join('\n'));
+else if (command === 'docs') {
+  const lines = readFileSync(argument, 'utf8').trim().split('\n');
+  process.stdout.write(docs(lines.map((line) => JSON.parse(line) as Result)));
+}
