@@ -6,7 +6,7 @@ import t from 'tap';
 import { encodeFrame, PROTOCOL } from '../../src/wire/ppp/frame.js';
 import { fromHex } from '../../src/wire/reader.js';
 import { NOTHING } from '../lib/daemon-rig.js';
-import { childDown, childSa, childUp, ikeSa } from '../lib/ike-events.js';
+import { childDown, childSa, childUp, ikeDown, ikeSa } from '../lib/ike-events.js';
 import { lnsConfig } from '../lib/ppp-pair.js';
 import { Script } from '../lib/ppp-script.js';
 import { connected, HELLO, ICCN, icrq, Peer, SCCCN, sccrq } from '../proto/l2tp/dialogue.js';
@@ -53,6 +53,33 @@ t.test('9.7: Identification and Time-Remaining are ignored, before and after aut
       frame,
     );
 });
+
+t.test(
+  '1.2: the picture of error 809: no SCCRP arrives, Quick Modes at +7, +15, +25 s, the older SPI deleted each time',
+  async (t) => {
+    const { rig, client } = pair(win11, { quirks: { loses: (from) => from === 'gateway' } });
+    client.dial();
+    let n = 1;
+    for (const wait of [7_000, 8_000, 10_000]) {
+      await rig.run(wait);
+      n += 1;
+      rig.ike.push(childUp(ikeSa('1', [childSa(`${n - 1}`, 1), childSa(`${n}`, 1)])));
+      rig.ike.push(childDown(ikeSa('1', [childSa(`${n - 1}`, 1)])));
+      t.notOk(
+        rig.acts.some((act) => act.startsWith('terminate')),
+        `${rig.clock.now()} ms: nothing is taken down`,
+      );
+    }
+    await rig.run(10_000);
+    t.strictSame(
+      client.sent.filter((s) => s.data[19] === 1).map((s) => s.at),
+      [0, 1_000, 3_000, 7_000, 15_000, 25_000],
+    );
+    rig.ike.push(childDown(ikeSa('1', [childSa(`${n}`, 1)])), ikeDown(ikeSa('1', [])));
+    await rig.run(5_000);
+    t.strictSame(rig.left, NOTHING);
+  },
+);
 
 t.test('1.3: towards Windows no header bits but T, L and S, whatever the call', async (t) => {
   const { rig, client } = pair(win11, { l2tp: { helloIntervalMs: 10_000 } });
