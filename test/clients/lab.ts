@@ -22,6 +22,7 @@ const CORP = '10.20.0.10';
 const KEY = 'lab-only-pre-shared-key';
 const GROUP_KEY = 'lab-only-key-of-the-office';
 const TRIES_MS = 40_000;
+const LONG = { timeoutMs: 60_000 };
 
 /** ICMP echo request (RFC 792) from `from` to the host behind the gateway. */
 function echoRequest(from: string, sequence: number): Uint8Array {
@@ -62,12 +63,12 @@ async function run(session: Session, job: string, turn: number): Promise<Outcome
   const began = Date.now();
   const said: string[] = [];
   try {
-    for await (const line of session.stream('initiate', { child: CONNECTION, timeout: 30_000, loglevel: 1 }))
+    for await (const line of session.stream('initiate', { child: CONNECTION, timeout: 30_000, loglevel: 1 }, LONG))
       said.push(line.text('msg') ?? '');
   } catch (error) {
     throw new Failure(`IKE: ${(error as Error).message}: ${said.slice(-4).join(' | ')}`);
   }
-  const sas = await session.list('list-sas');
+  const sas = await session.list('list-sas', {}, LONG);
   const ike = sas[0]?.section(CONNECTION);
   const children = ike?.section('child-sas');
   const child = children && Object.values(children.toStrings())[0];
@@ -112,7 +113,7 @@ async function run(session: Session, job: string, turn: number): Promise<Outcome
     must(await ping(), 'no answer from corp');
     let rekeyed = false;
     if (path === 'direct') {
-      await session.request('rekey', { child: CONNECTION });
+      await session.request('rekey', { child: CONNECTION }, LONG);
       await delay(1_000);
       must(await ping(), 'no answer from corp after the rekeying');
       rekeyed = true;
@@ -122,7 +123,7 @@ async function run(session: Session, job: string, turn: number): Promise<Outcome
     must(await until(30_000, () => !emulator.up), 'the goodbye is not answered');
     // RFC 3193 §3.1: the gateway deletes the SA with the last tunnel.
     must(
-      await until(40_000, async () => (await session.list('list-sas')).length === 0),
+      await until(40_000, async () => (await session.list('list-sas', {}, LONG)).length === 0),
       'the gateway leaves the IKE SA',
     );
     must(emulator.complaints.length === 0, emulator.complaints.join('; '));
@@ -141,7 +142,7 @@ for (const [turn, job] of jobs.entries()) {
     result = { ok: true, ...(await run(session, job, turn)) };
   } catch (error) {
     result = { ok: false, why: (error as Error).message };
-    await session.request('terminate', { ike: CONNECTION, force: 'yes', timeout: 5_000 }).catch(() => {});
+    await session.request('terminate', { ike: CONNECTION, force: 'yes', timeout: 5_000 }, LONG).catch(() => {});
   }
   console.log(JSON.stringify({ host, client, method, path, ...result }));
 }
