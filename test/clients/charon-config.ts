@@ -33,7 +33,11 @@ export function charonConnection({ ike, esp }: NativeClient, { gateway, port, id
         remote_ts: ['dynamic[udp/1701]'],
         life_time: `${esp.lifetime}s`,
         rekey_time: '0s',
-        ...(esp.kilobytes === undefined ? {} : { life_bytes: `${esp.kilobytes * 1_024}`, rekey_bytes: '0' }),
+        // Or charon 5.9.8 takes the default jitter off nothing, and rekeys every second.
+        rand_time: '0s',
+        ...(esp.kilobytes === undefined
+          ? {}
+          : { life_bytes: `${esp.kilobytes * 1_024}`, rekey_bytes: '0', rand_bytes: '0' }),
       },
     },
   };

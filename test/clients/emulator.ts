@@ -57,6 +57,7 @@ const OVERTAKEN_MS = 30;
 const NCP_RESTART_MS = 3_000;
 const NCP_TRIES = 10;
 const ZLB_LENGTH = 12;
+const UDP = 17;
 
 export class Emulator {
   readonly path: Path;
@@ -131,6 +132,11 @@ export class Emulator {
 
   get up(): boolean {
     return this.address !== undefined;
+  }
+
+  /** Its DHCPINFORM was answered. */
+  get informed(): boolean {
+    return this.ipReceived.some((packet) => packet[9] === UDP);
   }
 
   dial(): this {
@@ -404,7 +410,7 @@ export class Emulator {
     const packet = ipUdp(address, '255.255.255.255', 68, 67, octets(dhcpInform.message, { address: hex.join('') }));
     for (let n = 0; n < times; n++)
       this.#drive.after(n * dhcpInform.everyMs, () => {
-        if (this.address === address && this.ipReceived.length === 0) this.sendIp(packet);
+        if (this.address === address && !this.informed) this.sendIp(packet);
       });
   }
 
@@ -547,7 +553,7 @@ export function ipUdp(from: string, to: string, fromPort: number, toPort: number
     .u16(0)
     .bytes(data)
     .done();
-  return ipv4(17, from, to, udp);
+  return ipv4(UDP, from, to, udp);
 }
 
 /** RFC 791 §3.1, TTL 64. */

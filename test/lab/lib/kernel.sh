@@ -39,7 +39,7 @@ in_kernel() {
   elif [ "$where" = host ]; then
     LAB_OUT=$out LAB_LIMIT=$limit exec timeout -k 5 $((limit + 60)) bash "$LAB_DIR/lib/cell.sh" "$scenario"
   else
-    for variable in LAB_GATEWAY LAB_LINES LAB_KEEP LAB_SECONDS LAB_ROUNDS LAB_MUTANT; do
+    for variable in LAB_GATEWAY LAB_LINES LAB_KEEP LAB_SECONDS LAB_ROUNDS LAB_MUTANT LAB_NATIVE; do
       [ -z "${!variable:-}" ] || variables+=(-e "$variable=${!variable}")
     done
     exec bash "$LAB_DIR/uml/run" -m "${LAB_MEMORY:-512M}" -t $((limit + 60)) -w "$out" -e LAB_OUT="$out" -e LAB_LIMIT="$limit" \
