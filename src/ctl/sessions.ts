@@ -129,6 +129,7 @@ export const sessionText = (s: SessionView, color = false): string =>
     ['session', `${idOf(s)} ${paint(s.state, s.state === 'up' ? 'green' : 'yellow', color)}`],
     ['user', printable(s.user ?? '-')],
     ['address', s.address ?? '-'],
+    ...s.ipv6.map((prefix): [string, string] => ['IPv6', prefix]),
     ['up since', s.upSince ?? '-'],
     ['client', `${s.client.address}, port ${s.client.port}`],
     ['client type', `${s.client.type} (a guess)`],

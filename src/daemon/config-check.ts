@@ -4,6 +4,7 @@ import { accessSync, constants, realpathSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { dirname, join } from 'node:path';
+import ipaddr from 'ipaddr.js';
 import type { RawListener } from '../io/firewall.js';
 import { inRange, ipv4Network, ipv4ToNumber, numberToIpv4, overlap } from '../proto/aaa/address.js';
 import { validityProblems } from './certificates.js';
@@ -11,6 +12,7 @@ import type { Config, IkeConfig, OriginOf } from './config.js';
 import type { PoolRange } from './config-format.js';
 import type { Settings } from './config-schema.js';
 import { ConfigError, type Origin, show } from './errors.js';
+import { LEAST_IPV6_MTU } from './mtu.js';
 import { FULL_TUNNEL, splitTunnelProblem, tooManyToTell } from './split-tunnel.js';
 import { UserStore } from './users.js';
 
@@ -70,6 +72,7 @@ export function checkConfig(config: Config): void {
   }
   checkKeys(config);
   checkDhcp(config);
+  checkIpv6(config);
   if (listen.addresses !== 'auto') refuseInPool(config, listen.addresses);
   checkRaw(config);
   if (limits.halfOpenPerAddress > limits.halfOpen)
@@ -87,6 +90,28 @@ function checkDhcp({ dhcp, routes, origin }: Config): void {
   const { at, problem, allowed } = wrong;
   const key = at === undefined ? 'dhcp.routes' : `dhcp.routes[${at}]`;
   throw new ConfigError(origin('dhcp.routes', at === undefined ? [] : [at]), key, problem, allowed);
+}
+
+function checkIpv6({ ipv6, ppp, origin }: Config): void {
+  const { prefix, delegate, delegateLength } = ipv6;
+  const fail = (key: string, problem: string, allowed: string): never => {
+    throw new ConfigError(origin(key), key, problem, allowed);
+  };
+  const idle = (['delegate', 'dns', 'routes'] as const).find((key) => ipv6[key] !== null && ipv6[key].length > 0);
+  if (prefix === null)
+    return idle && fail(`ipv6.${idle}`, 'means nothing while IPv6 is off', 'with ipv6.prefix, which switches it on');
+  if (ppp.mtu !== 'auto' && ppp.mtu < LEAST_IPV6_MTU)
+    fail('ppp.mtu', `${ppp.mtu} is too small for IPv6 inside the tunnels (ipv6.prefix)`, `at least ${LEAST_IPV6_MTU}`);
+  if (delegate === null) return;
+  if (Number(delegate.split('/')[1]) > delegateLength)
+    fail(
+      'ipv6.delegate_length',
+      `${delegateLength} is larger than ${delegate} of ipv6.delegate`,
+      'a length beyond its own',
+    );
+  const [a, b] = [prefix, delegate].map((network) => ipaddr.IPv6.parseCIDR(network));
+  const [short, long] = a![1] < b![1] ? [a!, b!] : [b!, a!];
+  if (long[0].match(short)) fail('ipv6.delegate', `${delegate} overlaps ${prefix} of ipv6.prefix`, 'another network');
 }
 
 function checkRaw({ listen: { addresses, raw }, ike, origin }: Config): void {

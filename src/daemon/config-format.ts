@@ -190,6 +190,24 @@ export const cidr: Format<string> = format('a network such as 192.0.2.0/24 or 20
   return network.toString() === parsed.toString() ? `${network.toString()}/${length}` : undefined;
 });
 
+/** An IPv6 network of unicast addresses whose length is in these bounds. */
+export const network6 = (least: number, most: number): Format<string> =>
+  format(`an IPv6 network such as 2001:db8::/${Math.min(most, 56)}, /${least} to /${most}, host bits zero`, (raw) => {
+    if (typeof raw !== 'string' || !raw.includes(':')) return undefined;
+    const [address = '', bits] = raw.split('/');
+    const normal = unicast(address) === undefined && address !== '::' ? undefined : tryCidr(raw);
+    const length = bits === undefined ? 128 : Number(bits);
+    return length >= least && length <= most ? normal : undefined;
+  });
+
+function tryCidr(raw: string): string | undefined {
+  try {
+    return cidr(raw);
+  } catch {
+    return undefined;
+  }
+}
+
 /** A piece of the address pool. */
 export interface PoolRange extends Ipv4Range {
   /** Written as a network: its first and last address are not handed out. */
@@ -214,12 +232,8 @@ export const poolRange: Format<PoolRange> = format(
 );
 
 function networkRange(network: string): { first: number; last: number; network: true } | undefined {
-  let normal: string;
-  try {
-    normal = cidr(network);
-  } catch {
-    return undefined;
-  }
+  const normal = tryCidr(network);
+  if (normal === undefined) return undefined;
   const [address = '', bits] = normal.split('/');
   const first = ipv4ToNumber(address);
   const length = Number(bits);

@@ -152,6 +152,27 @@ export const SCHEMA = {
       'none',
     ),
   },
+  ipv6: {
+    prefix: leaf(
+      "IPv6 inside the tunnels: the clients' network, routed to this gateway. Of one shorter than /64 each session gets a /64; a /64 is shared by all, and then each client has the one address of its interface identifier. Without it clients have IPv4 only, and those with IPv6 at home send that traffic past the tunnel.",
+      f.optional(f.network6(32, 64)),
+      null,
+      'off',
+    ),
+    delegate: leaf(
+      'Network out of which routers that dial in get a prefix for what is behind them (DHCPv6-PD).',
+      f.optional(f.network6(24, 64)),
+      null,
+      'none',
+    ),
+    delegate_length: leaf('Length of a delegated prefix.', f.int(40, 64), 56),
+    dns: leaf('IPv6 addresses of DNS servers told to clients (three at most).', f.list(f.ip(6), { max: 3 }), []),
+    routes: leaf(
+      'IPv6 networks behind the gateway that clients may reach. Empty: any.',
+      f.list(f.network6(0, 128), { max: 256 }),
+      [],
+    ),
+  },
   ppp: {
     auth: leaf(
       'Authentication methods, preferred first: the client is asked for the first, and gets another one of these if it says that it would rather. `chap-md5` and `pap` need cleartext passwords in the users file.',

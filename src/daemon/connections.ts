@@ -14,7 +14,6 @@ import type { Instant } from '../proto/machine.js';
 import { type ResultCode, tryAnother } from '../wire/l2tp/codes.js';
 import { never } from '../wire/result.js';
 import { adviceFor, type EndCause } from './advice.js';
-import { Answers, type AnswersOptions } from './answers.js';
 import type { Drive, Driven } from './drive.js';
 import { ikeFields, peerFields } from './facts.js';
 import { HoldQueue } from './hold.js';
@@ -52,8 +51,7 @@ const CLEAR: ResultCode = { result: 1 };
 const SHUTTING_DOWN: ResultCode = { result: 6 };
 
 export interface ConnectionsOptions
-  extends Omit<SessionsOptions, 'registry' | 'mtuOf' | 'probeSizes' | 'call' | 'onEnd'>,
-    AnswersOptions {
+  extends Omit<SessionsOptions, 'registry' | 'mtuOf' | 'probeSizes' | 'call' | 'onEnd'> {
   readonly endpoint: Endpoint;
   /** Upper bound of the inner MTU; the SA's own may be smaller. */
   readonly maxMtu: number;
@@ -76,7 +74,6 @@ export class Connections {
   readonly #dataplane: Dataplane;
   readonly #endpoint: Driven<EndpointIn>;
   readonly #sessions: Sessions;
-  readonly #answers: Answers;
   readonly #hold = new HoldQueue();
   /** mark -> cancels what happens when no tunnel comes up: the hint of why, or the end of an SA that had one. */
   readonly #hints = new Map<number, () => void>();
@@ -95,7 +92,6 @@ export class Connections {
     this.#drive = options.drive;
     this.#dataplane = options.dataplane;
     this.#endpoint = options.drive.add(options.endpoint, (out) => this.#onEndpoint(out));
-    this.#answers = new Answers(options);
     this.#sessions = new Sessions({
       ...options,
       registry: this.registry,
@@ -209,7 +205,7 @@ export class Connections {
       }
       case 'punt': {
         const session = this.registry.session(up.tunnelId, up.sessionId);
-        return session === undefined ? undefined : this.#answers.packet(session, up.data);
+        return session === undefined ? undefined : this.#sessions.packet(session, up.data);
       }
       case 'violation':
         this.#o.log.warn('packet.violation', {

@@ -16,6 +16,7 @@ import { History } from './history.js';
 import type { Host, Listening } from './host.js';
 import { IkeLogWatch } from './ike-log.js';
 import { ipsecPolicy, provesIdentity } from './ipsec-policy.js';
+import { ipv6Settings } from './ipv6.js';
 import { Listener } from './listener.js';
 import type { LocalServer } from './local-http.js';
 import { type Log, tee } from './log.js';
@@ -109,11 +110,13 @@ export class Gateway {
       gateway: config.pool.gateway,
       ranges: config.pool.ranges,
       fixed: users.addresses,
+      networks6: [config.ipv6.prefix, config.ipv6.delegate].filter((n) => n !== null),
       mtu: maxMtu,
     });
     this.#dataplane = this.#openDataplane();
     this.#listener = new Listener(this.#dataplane, options, log);
     this.#reach = new Reach({ host, config, users, raw: options.raw, tun: this.#inside.name, log });
+    const ipv6 = ipv6Settings(config);
     this.#connections = new Connections({
       drive: this.#drive,
       dataplane: this.#dataplane,
@@ -121,6 +124,7 @@ export class Gateway {
       aaa: this.#localAaa(),
       log,
       link: linkConfig(config),
+      ...(ipv6 === undefined ? {} : { ipv6 }),
       inform: () => informSettings(this.#config),
       maxMtu,
       helloIntervalMs: config.l2tp.helloInterval,

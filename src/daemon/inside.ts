@@ -10,6 +10,8 @@ export interface InsideOptions {
   readonly ranges: readonly Ipv4Range[];
   /** Fixed addresses of users outside the ranges. */
   readonly fixed: Iterable<string>;
+  /** IPv6 networks of clients. */
+  readonly networks6?: readonly string[];
   /** Largest MTU of any session. */
   readonly mtu: number;
 }
@@ -76,7 +78,7 @@ const routesOf = (options: InsideOptions): string[] => {
   const covered = new Set(prefixes(options.ranges.map(showRange)));
   for (const address of options.fixed) covered.add(`${address}/32`);
   covered.delete(`${options.gateway}/32`);
-  return [...covered];
+  return [...covered, ...(options.networks6 ?? [])];
 };
 
 /** `a.b.c.d-e.f.g.h` */

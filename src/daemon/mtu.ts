@@ -6,6 +6,9 @@ import type { ChildSa } from '../io/ports.js';
 
 type Sa = Pick<ChildSa, 'encap' | 'encrAlg' | 'integAlg'>;
 
+/** Of IPv6: RFC 8200 §5. */
+export const LEAST_IPV6_MTU = 1_280;
+
 export interface Outer {
   /** What the path carries, outer IP header included; 1500 unless known better. */
   readonly pathMtu?: number;

@@ -1,7 +1,7 @@
 /** What lets clients reach the gateway, and their packets pass through it: firewall rules and kernel settings. */
 import type { Firewall } from '../io/firewall.js';
 import type { Reachability } from '../io/firewall-rules.js';
-import { IPV4_FORWARD, proxyArp } from '../io/sysctl.js';
+import { IPV4_FORWARD, IPV6_FORWARD, proxyArp } from '../io/sysctl.js';
 import { inRange, ipv4ToNumber } from '../proto/aaa/address.js';
 import type { Config } from './config.js';
 import type { Host, Listening } from './host.js';
@@ -45,6 +45,7 @@ export class Reach {
     const { accept, ipForward, proxyArp: arp, interface: inside } = config.reachability;
     this.#firewall = await host.openFirewall();
     if (ipForward) await host.sysctls.set(IPV4_FORWARD, '1');
+    if (ipForward && config.ipv6.prefix !== null) await host.sysctls.set(IPV6_FORWARD, '1');
     if (arp) await host.sysctls.set(proxyArp(inside ?? 'all'), '1');
     await this.#firewall.apply(this.#reachability());
     if (accept) await this.#warnOfDrops();
@@ -76,7 +77,7 @@ export class Reach {
       tun: this.#o.tun,
       accept,
       rawOnly: this.#o.config.ike === null,
-      routes: this.#o.config.routes,
+      routes: reachable(this.#o.config),
       ...(inside === null ? {} : { inside }),
       masquerade: nat === 'auto' ? [...this.#leasable] : [],
     };
@@ -106,3 +107,14 @@ export class Reach {
     return users.addresses.filter((address) => !ranges.some((range) => inRange(ipv4ToNumber(address)!, range)));
   }
 }
+
+/** Empty: any. With networks of one family alone, all of the other may be reached. */
+function reachable({ routes, ipv6 }: Config): readonly string[] {
+  if (ipv6.prefix === null || routes.length + ipv6.routes.length === 0) return routes;
+  return [...(routes.length > 0 ? routes : ANY4), ...(ipv6.routes.length > 0 ? ipv6.routes : ANY6)];
+}
+
+/* In pieces: not every version of the firewall tools takes a network of everything in a list. */
+const ANY4 = ['0.0.0.0/1', '128.0.0.0/1'];
+/** RFC 4291 §2.4, RFC 4193 §3.1: global and unique local addresses. */
+const ANY6 = ['2000::/3', 'fc00::/7'];

@@ -1,6 +1,9 @@
 /** Who is connected: mark <-> tunnel <-> session <-> user <-> address. Tables only; src/daemon/connections.ts decides. */
+
+import type { RouterIn } from '../proto/inside/router.js';
 import type { LocalSessionId, LocalTunnelId, Path, SessionIds, TunnelPeer } from '../proto/l2tp/events.js';
 import type { LinkIn } from '../proto/ppp/events.js';
+import type { Prefix6 } from '../wire/ip/address6.js';
 import type { AuthCause } from './aaa.js';
 import type { EndCause, Stage } from './advice.js';
 import type { Driven } from './drive.js';
@@ -31,6 +34,10 @@ export interface Session {
   /** The user's own split-tunnel networks. */
   routes?: readonly string[];
   address?: string;
+  /** While IPV6CP allows it. */
+  ipv6?: SessionIpv6;
+  /** It is being closed: nothing of it is let in any more. */
+  withdrawn?: true;
   /** Counts `authenticate`s: a verdict of an older one is void. */
   authAttempt?: number;
   /** Monotonic ms of IPCP up. */
@@ -46,6 +53,16 @@ export interface Session {
   endReason?: string;
   endHint?: string;
   cancelTimers: (() => void)[];
+}
+
+export interface SessionIpv6 {
+  /** The peer's, 8 octets. */
+  readonly interfaceId: Uint8Array;
+  /** What is advertised, and what of it is this session's. */
+  readonly prefix: Prefix6;
+  readonly own: Prefix6;
+  delegated: readonly Prefix6[];
+  router?: Driven<RouterIn>;
 }
 
 const key = (tunnelId: number, sessionId: number): number => tunnelId * 0x10000 + sessionId;

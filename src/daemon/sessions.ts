@@ -10,8 +10,10 @@ import type { ResultCode } from '../wire/l2tp/codes.js';
 import { never } from '../wire/result.js';
 import type { Aaa, AuthContext } from './aaa.js';
 import { adviceFor, type EndCause, linkCause, type Stage } from './advice.js';
+import { Answers, type AnswersOptions } from './answers.js';
 import type { Drive } from './drive.js';
 import { callEnd, endFields, idFields, peerFields } from './facts.js';
+import { Ipv6, type Ipv6Options, OUR_INTERFACE_ID, prefixesOf } from './ipv6.js';
 import type { Log } from './log.js';
 import type { Registry, Session, Tunnel } from './registry.js';
 
@@ -22,13 +24,13 @@ const NO_FACILITIES_NOW = 4;
 /** Of a user without one: whoever was authenticated before on the same link may have had one. */
 const NO_LIMIT = { up: 0, down: 0 };
 
-export interface SessionsOptions {
+export interface SessionsOptions extends AnswersOptions, Ipv6Options {
   readonly drive: Drive;
   readonly dataplane: Dataplane;
   readonly registry: Registry;
   readonly aaa: Aaa;
   readonly log: Log;
-  readonly link: Omit<LinkConfig, 'mru'>;
+  readonly link: Omit<LinkConfig, 'mru' | 'ipv6'>;
   readonly idleTimeoutMs: number;
   readonly sessionTimeoutMs: number;
   readonly maxSessions: number;
@@ -54,9 +56,18 @@ export interface SessionsOptions {
 
 export class Sessions {
   readonly #o: SessionsOptions;
+  readonly #ipv6: Ipv6;
+  readonly #answers: Answers;
 
   constructor(options: SessionsOptions) {
     this.#o = options;
+    this.#ipv6 = new Ipv6(options);
+    this.#answers = new Answers(options, this.#ipv6);
+  }
+
+  /** An IP packet for us. */
+  packet(session: Session, data: Uint8Array): void {
+    this.#answers.packet(session, data);
   }
 
   /** ICRQ accepted: the data plane learns of the session, closed for IP. With `refuse`, it is answered with a CDN. */
@@ -86,12 +97,17 @@ export class Sessions {
 
   /** ICCN: PPP starts. Without the Sequencing Required AVP it is for us to choose, and we send no numbers (RFC 2661 §5.4). */
   up(ids: SessionIds, sequencing: boolean): void {
-    const { aaa, dataplane, registry, drive, link } = this.#o;
+    const { aaa, dataplane, registry, drive, link, ipv6 } = this.#o;
     const session = registry.session(ids.tunnelId, ids.sessionId);
     if (session === undefined) return;
     this.#reach(session, 'lcp');
     if (sequencing) dataplane.updateSession(ids.tunnelId, ids.sessionId, { sequencing });
-    const machine = new Link({ ...link, mru: session.mtu, ...(aaa.decidesEap === true && { eap: 'pass-through' }) });
+    const machine = new Link({
+      ...link,
+      mru: session.mtu,
+      ...(ipv6 === undefined ? {} : { ipv6: OUR_INTERFACE_ID }),
+      ...(aaa.decidesEap === true && { eap: 'pass-through' }),
+    });
     session.link = drive.add(machine, (out) => this.#onLink(session, out));
     session.link.input({ type: 'lower-up' });
     if (session.early !== undefined) session.link.input({ type: 'frame', data: session.early });
@@ -119,6 +135,7 @@ export class Sessions {
     const { dataplane } = this.#o;
     if (!this.#lives(session)) return;
     because(session, cause, reason);
+    session.withdrawn = true;
     dataplane.updateSession(session.ids.tunnelId, session.ids.sessionId, { open: false, prefixes: [] });
     if (session.link !== undefined) session.link.input({ type: 'close', reason });
     else this.#hangUp(session, ADMINISTRATIVE);
@@ -146,9 +163,15 @@ export class Sessions {
       case 'authenticate':
         return this.#authenticate(session, out);
       case 'ip-open':
-        return dataplane.updateSession(tunnelId, sessionId, { open: true, prefixes: [`${out.address}/32`] });
+        return dataplane.updateSession(tunnelId, sessionId, { open: true, prefixes: prefixesOf(session) });
       case 'ip-close':
         return dataplane.updateSession(tunnelId, sessionId, { open: false });
+      case 'ipv6-open':
+        return this.#ipv6.open(session, out.interfaceId);
+      case 'ipv6-up':
+        return this.#ipv6.up(session);
+      case 'ipv6-close':
+        return this.#ipv6.close(session);
       case 'up':
         return this.#linkUp(session, out.user, out.address);
       case 'down':
@@ -328,6 +351,8 @@ export class Sessions {
   /** The one place where a session's things are given back. */
   #end(session: Session): void {
     const { registry, dataplane, aaa, log, drive, onEnd } = this.#o;
+    session.withdrawn = true;
+    this.#ipv6.close(session);
     registry.removeSession(session);
     session.link?.remove();
     for (const cancel of session.cancelTimers) cancel();

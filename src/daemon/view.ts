@@ -1,6 +1,7 @@
 /** The joined table: one row per session, with everything below it (what `lockstep sessions` shows). */
 import type { Dataplane } from '../io/dataplane.js';
 import { clientType } from './client-type.js';
+import { globalPrefixes } from './ipv6.js';
 import type { Registry, Session } from './registry.js';
 import type { MarkInfo } from './sa-registry.js';
 
@@ -9,6 +10,8 @@ export interface SessionView {
   readonly state: 'setup' | 'up';
   readonly user: string | null;
   readonly address: string | null;
+  /** Prefixes: its own, and what is delegated to it. */
+  readonly ipv6: readonly string[];
   readonly tunnelId: number;
   readonly sessionId: number;
   readonly client: {
@@ -56,6 +59,7 @@ const view = (s: Session, dataplane: Dataplane, sa: MarkInfo | undefined): Sessi
     state: s.upAt === undefined ? 'setup' : 'up',
     user: s.user ?? null,
     address: s.address ?? null,
+    ipv6: globalPrefixes(s),
     tunnelId: s.ids.tunnelId,
     sessionId: s.ids.sessionId,
     client: { address: path.remote, port: path.remotePort, hostName: peer.hostName, type: clientType(peer) },

@@ -12,6 +12,8 @@ import { writeOwned } from './owned.js';
 export type SysctlPath = readonly string[];
 
 export const IPV4_FORWARD: SysctlPath = ['net', 'ipv4', 'ip_forward'];
+/** Of all interfaces: the kernel has no other switch. */
+export const IPV6_FORWARD: SysctlPath = ['net', 'ipv6', 'conf', 'all', 'forwarding'];
 /** Answers ARP for clients' addresses that are of the inside network. */
 export const proxyArp = (name: string): SysctlPath => ['net', 'ipv4', 'conf', name, 'proxy_arp'];
 
@@ -102,7 +104,8 @@ const isOurs = (entry: unknown): entry is Changed => {
   if (typeof entry !== 'object' || entry === null) return false;
   const { path, old, ours } = entry as Record<string, unknown>;
   if (!Array.isArray(path) || !path.every((part) => typeof part === 'string')) return false;
-  const known = same(path, IPV4_FORWARD) || (path.length === 5 && same(path, proxyArp(path[3]!)));
+  const known =
+    same(path, IPV4_FORWARD) || same(path, IPV6_FORWARD) || (path.length === 5 && same(path, proxyArp(path[3]!)));
   return known && isSwitch(old) && isSwitch(ours);
 };
 

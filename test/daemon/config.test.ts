@@ -5,6 +5,7 @@ import { type Config, loadConfig } from '../../src/daemon/config.js';
 import { configWarnings, excludedAddresses, listenAddresses, rawListener } from '../../src/daemon/config-check.js';
 import { envName, leaves } from '../../src/daemon/config-schema.js';
 import { ConfigError } from '../../src/daemon/errors.js';
+import { ipv6Settings } from '../../src/daemon/ipv6.js';
 import { routesToTell } from '../../src/daemon/split-tunnel.js';
 import { numberToIpv4 } from '../../src/proto/aaa/address.js';
 
@@ -90,6 +91,17 @@ t.test('values: YAML spelling in, typed value out', async (t) => {
     ['routes: [10.11.0.0/16]', routesToTell, ['10.11.0.0/16']],
     ['routes: [10.11.0.0/16]\ndhcp: {routes: [10.11.11.0/24]}', routesToTell, ['10.11.11.0/24']],
     ['routes: [0.0.0.0/0]', routesToTell, []],
+    ['', ipv6Settings, undefined],
+    [
+      'ipv6: {prefix: "2001:db8::/64"}',
+      (c) => ipv6Settings(c)?.network,
+      { prefix: 0x20010db8_00000000_00000000_00000000n, length: 64 },
+    ],
+    [
+      'ipv6: {prefix: "2001:db8::/56", delegate: "2001:db8:1::/48", delegate_length: 60}',
+      (c) => ipv6Settings(c)?.delegate,
+      { network: { prefix: 0x20010db8_00010000_00000000_00000000n, length: 48 }, length: 60 },
+    ],
     [`routes: [${MANY}]`, routesToTell, []],
     ['pool: {ipv4: 10.9.0.10-10.9.0.20}', (c) => c.pool.gateway, '10.9.0.9'],
     ['pool: {ipv4: 10.9.0.0/16}', (c) => c.pool.gateway, '10.9.0.1'],
@@ -258,6 +270,30 @@ t.test('a mistake is one sentence with file, line, key, value and what is allowe
     [
       `dhcp:\n  routes: [${MANY}]`,
       ':2: dhcp.routes: these 26 networks take 208 octets of a DHCP option; allowed: at most 200 octets: 25 networks of /17 to /24, or fewer, larger ones',
+    ],
+    [
+      'ipv6:\n  prefix: 2001:db8::/65',
+      ':2: ipv6.prefix: 2001:db8::/65 is not allowed; allowed: an IPv6 network such as 2001:db8::/56, /32 to /64, host bits zero',
+    ],
+    [
+      'ipv6:\n  prefix: fe80::/64',
+      ':2: ipv6.prefix: fe80::/64 is not allowed; allowed: an IPv6 network such as 2001:db8::/56, /32 to /64, host bits zero',
+    ],
+    [
+      'ipv6:\n  delegate: 2001:db8::/40',
+      ':2: ipv6.delegate: means nothing while IPv6 is off; allowed: with ipv6.prefix, which switches it on',
+    ],
+    [
+      'ppp:\n  mtu: 1200\nipv6: {prefix: "2001:db8::/56"}',
+      ':2: ppp.mtu: 1200 is too small for IPv6 inside the tunnels (ipv6.prefix); allowed: at least 1280',
+    ],
+    [
+      'ipv6:\n  prefix: 2001:db8::/56\n  delegate: 2001:db8:1::/48\n  delegate_length: 47',
+      ':4: ipv6.delegate_length: 47 is larger than 2001:db8:1::/48 of ipv6.delegate; allowed: a length beyond its own',
+    ],
+    [
+      'ipv6:\n  prefix: 2001:db8:0:100::/56\n  delegate: 2001:db8::/48',
+      ':3: ipv6.delegate: 2001:db8::/48 overlaps 2001:db8:0:100::/56 of ipv6.prefix; allowed: another network',
     ],
     [
       'listen: {addresses: [10.99.0.7]}\npool:\n  ipv4: 10.99.0.0/24',

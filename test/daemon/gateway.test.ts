@@ -96,6 +96,33 @@ t.test('up: guard, then charon, then the port; down: the port, then charon, the 
   );
 });
 
+t.test('IPv6 inside: routed, forwarded and let through, and not translated; without it nothing of it', async (t) => {
+  const rows: [yaml: string, networks: string[], reachable: string[]][] = [
+    ['ipv6: {prefix: "2001:db8:40::/56"}', ['2001:db8:40::/56'], []],
+    [
+      'ipv6: {prefix: "2001:db8:40::/56", delegate: "2001:db8:a000::/40"}\nroutes: [10.20.0.0/24]',
+      ['2001:db8:40::/56', '2001:db8:a000::/40'],
+      ['10.20.0.0/24', '2000::/3', 'fc00::/7'],
+    ],
+    [
+      'ipv6: {prefix: "2001:db8:40::/56", routes: ["2001:db8:20::/64"]}',
+      ['2001:db8:40::/56'],
+      ['0.0.0.0/1', '128.0.0.0/1', '2001:db8:20::/64'],
+    ],
+    ['routes: [10.20.0.0/24]', [], ['10.20.0.0/24']],
+  ];
+  for (const [yaml, networks, reachable] of rows) {
+    const { host, open } = make(t, new MemoryHost(), { yaml: `ike: {psk_file: psk}\n${yaml}` });
+    const gateway = open();
+    await gateway.start();
+    t.strictSame(host.networks6, networks);
+    t.strictSame(host.reachable, reachable);
+    t.strictSame(host.masquerade, ['10.99.0.0-10.99.0.255']);
+    t.equal(host.acts.includes('sysctl net.ipv6.conf.all.forwarding=1'), networks.length > 0);
+    await gateway.stop('done');
+  }
+});
+
 t.test('stopped while starting, at every step: undone, and nothing begins afterwards', async (t) => {
   for (const step of ['guard', 'sysctl net.ipv4.ip_forward=1', 'reachability', 'charon', 'confirm']) {
     const { host, open, socket } = make(t);

@@ -26,6 +26,7 @@ export const SESSION: SessionView = {
   state: 'up',
   user: 'alice',
   address: '10.99.0.10',
+  ipv6: [],
   tunnelId: 7,
   sessionId: 9,
   client: { address: '198.51.100.2', port: 1701, hostName: 'pc\u001b[2J', type: 'Windows 10 or 11' },

@@ -98,7 +98,8 @@ export class Client {
     if (header.tunnelId !== this.session?.tunnelId || header.sessionId !== this.session.sessionId) return;
     const frame = payload[0] === 0xff ? payload.subarray(2) : payload;
     const decoded = decodeFrame(frame);
-    if (decoded.ok && decoded.value.protocol === PROTOCOL.ip) {
+    if (decoded.ok && decoded.value.protocol === PROTOCOL.ipv6) this.packets.push(decoded.value.information);
+    else if (decoded.ok && decoded.value.protocol === PROTOCOL.ip) {
       this.packets.push(decoded.value.information);
       this.events.push(`ip ${decoded.value.information.length}`);
     } else {
@@ -112,6 +113,10 @@ export class Client {
     if (this.session === undefined) throw new Error('no session');
     const { peerTunnelId: tunnelId, peerSessionId: sessionId } = this.session;
     this.#send(encodeData({ tunnelId, sessionId }, Uint8Array.of(0xff, 0x03, ...frame)), path);
+  }
+
+  sendIpv6(packet: Uint8Array): void {
+    this.sendFrame(Uint8Array.of(0x00, PROTOCOL.ipv6, ...packet));
   }
 
   sendIp(packet: Uint8Array): void {

@@ -55,6 +55,7 @@ export function memoryLog(lines: LogLine[]): Log {
 
 export interface RigOptions {
   readonly users?: string;
+  readonly ipv6?: ConnectionsOptions['ipv6'];
   /** First and last address of the pool. */
   readonly pool?: readonly [string, string];
   readonly sessionsPerUser?: number;
@@ -151,6 +152,7 @@ export class Rig {
         domain: 'corp.example',
         routes: ['10.11.11.0/24'],
       }),
+      ...(options.ipv6 === undefined ? {} : { ipv6: options.ipv6 }),
       link: lnsConfig({ random: seededRandom(98), ...options.link }),
       maxMtu: 1_400,
       helloIntervalMs: 60_000,

@@ -2,6 +2,7 @@
 
 import { MemoryDataplane } from 'l2tp-dataplane/memory';
 import type { Host, IkeHost } from '../../src/daemon/host.js';
+import type { InsideOptions } from '../../src/daemon/inside.js';
 import type { CharonHost } from '../../src/daemon/sidecar.js';
 import type { DataplaneOptions } from '../../src/io/dataplane.js';
 import type { Reachability } from '../../src/io/firewall-rules.js';
@@ -60,6 +61,9 @@ export class MemoryHost implements Host {
   policiesStand = true;
   /** What NAT was last asked for. */
   masquerade: readonly string[] | undefined;
+  /** What clients may reach, as last asked for; and the IPv6 networks routed to them. */
+  reachable: readonly string[] | undefined;
+  networks6: readonly string[] | undefined;
   /** Before each act: reject or wait, by its name. */
   readonly before: Record<string, (what?: string) => unknown> = {};
 
@@ -68,7 +72,8 @@ export class MemoryHost implements Host {
     restore: () => this.#act('sysctl restore'),
   };
 
-  openInside() {
+  openInside({ networks6 }: InsideOptions) {
+    this.networks6 = networks6;
     this.acts.push('inside open');
     return {
       name: 'lockstep0',
@@ -120,6 +125,7 @@ export class MemoryHost implements Host {
       applyGuard: () => this.#act('guard'),
       apply: (r: Reachability) => {
         this.masquerade = r.masquerade;
+        this.reachable = r.routes;
         return this.#act('reachability');
       },
       removeReachability: () => this.#act('reachability off'),

@@ -8,7 +8,7 @@ import { generateNtResponse, ntPasswordHash } from '../../src/proto/ppp/mschap.j
 import { decodeChap, encodeChap, encodeMsChapV2Value } from '../../src/wire/ppp/chap.js';
 import { decodeEap, type EapPacket, encodeEap } from '../../src/wire/ppp/eap.js';
 import { decodeFrame, encodeFrame, PROTOCOL } from '../../src/wire/ppp/frame.js';
-import { fromHex } from '../../src/wire/reader.js';
+import { fromHex, toHex } from '../../src/wire/reader.js';
 import { decide } from './ppp-pair.js';
 import { describeFrame } from './ppp-text.js';
 
@@ -53,7 +53,7 @@ export class Script {
   }
 
   /** Acks our own request as the peer: the option octets come back as they are. */
-  ackLast(protocol: 'c021' | '8021'): string[] {
+  ackLast(protocol: 'c021' | '8021' | '8057'): string[] {
     return this.hear(this.reply(protocol, 0x02));
   }
 
@@ -74,7 +74,7 @@ export class Script {
   }
 
   /** A reply of `code` to our last Configure-Request, with `options` (hex) or the request's own. */
-  reply(protocol: 'c021' | '8021', code: number, options?: string): Uint8Array {
+  reply(protocol: 'c021' | '8021' | '8057', code: number, options?: string): Uint8Array {
     const sent = this.outputs.findLast(
       (o): o is Extract<LinkOut, { type: 'frame' }> =>
         o.type === 'frame' && Buffer.from(o.data).toString('hex').startsWith(`${protocol}01`),
@@ -157,7 +157,11 @@ function words(out: LinkOut): string {
     case 'up':
       return `up ${out.user} ${out.address}`;
     case 'ip-close':
-      return 'ip-close';
+    case 'ipv6-up':
+    case 'ipv6-close':
+      return out.type;
+    case 'ipv6-open':
+      return `ipv6-open ${toHex(out.interfaceId)}`;
     case 'down':
       return `down ${out.by}: ${out.reason}${out.hint === undefined ? '' : ` [${out.hint}]`}`;
     case 'note':

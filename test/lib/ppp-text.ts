@@ -4,6 +4,7 @@ import { type ControlPacket, decodeControl, decodeTerminateReason, encodeControl
 import { decodeEap, decodeMd5Value, EAP_TYPE, type EapPacket, eapTypeName, encodeEap } from '../../src/wire/ppp/eap.js';
 import { decodeFrame, encodeFrame, type Frame, PROTOCOL, protocolName } from '../../src/wire/ppp/frame.js';
 import { ipcpOptions } from '../../src/wire/ppp/ipcp.js';
+import { ipv6cpOptions } from '../../src/wire/ppp/ipv6cp.js';
 import { lcpOptions } from '../../src/wire/ppp/lcp.js';
 import { decodePap, encodePap } from '../../src/wire/ppp/pap.js';
 import { toHex } from '../../src/wire/reader.js';
@@ -25,6 +26,8 @@ function describeInformation({ protocol, information }: Frame): string {
       return worded(decodeControl(information, 'lcp'), (p) => describeControl(p, lcpOptions));
     case PROTOCOL.ipcp:
       return worded(decodeControl(information, 'ncp'), (p) => describeControl(p, ipcpOptions));
+    case PROTOCOL.ipv6cp:
+      return worded(decodeControl(information, 'ncp'), (p) => describeControl(p, ipv6cpOptions));
     case PROTOCOL.chap:
       return worded(decodeChap(information), describeChap);
     case PROTOCOL.eap:

@@ -107,7 +107,7 @@ export function isMulticast(a: AddressBytes): boolean {
   return (a[0]! & 0xf0) === 0xe0 || a.every((octet) => octet === 0xff);
 }
 
-/** What JS answers, as src/punt.cc: DHCP, DHCPv6, router solicitations (RFC 4861 §6.1.1). */
+/** What JS answers, as src/punt.cc: DHCP, DHCPv6, solicitations (RFC 4861 §6.1.1, §7.1.1). */
 export function puntKind(ip: Ip, gateway: readonly AddressBytes[]): 'dhcp' | 'dhcpv6' | 'solicitation' | undefined {
   const udp = ip.protocol === 17 && !ip.fragment && ip.packet.length >= ip.header + 8;
   const port = udp ? u16(ip.packet, ip.header + 2) : 0;
@@ -116,8 +116,8 @@ export function puntKind(ip: Ip, gateway: readonly AddressBytes[]): 'dhcp' | 'dh
     return port === 67 && (everyone || gateway.some((a) => sameBytes(a, ip.destination))) ? 'dhcp' : undefined;
   }
   if (port === 547 && everyone) return 'dhcpv6';
-  const solicitation = ip.protocol === 58 && ip.packet.length >= 48 && ip.packet[7] === 255 && ip.packet[40] === 133;
-  return solicitation ? 'solicitation' : undefined;
+  const icmp = ip.protocol === 58 && ip.packet.length >= 48 && ip.packet[7] === 255 ? ip.packet[40] : undefined;
+  return icmp === 133 || icmp === 135 ? 'solicitation' : undefined;
 }
 
 function checksum(...parts: readonly Uint8Array[]): number {

@@ -137,7 +137,7 @@ export type Upcall =
   | { readonly kind: 'frame'; readonly tunnelId: number; readonly sessionId: number; readonly data: Uint8Array }
   /**
    * An IP packet of an open session that JS answers: DHCP to everyone or to `gateway` (UDP/67), DHCPv6 to everyone
-   * (UDP/547), a router solicitation. Rate-limited.
+   * (UDP/547), a router or neighbour solicitation. Rate-limited.
    */
   | { readonly kind: 'punt'; readonly tunnelId: number; readonly sessionId: number; readonly data: Uint8Array }
   /** First violation of the path check by this source within the interval (counted, rate-limited; never answered). */

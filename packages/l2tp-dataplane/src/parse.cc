@@ -130,8 +130,9 @@ bool is_small(const uint8_t* p, size_t n) {
   return ip.header + header == ip.length && (p[ip.header + 13] & 0x17) == 0x10;  // ACK without SYN, FIN, RST
 }
 
-bool is_router_solicitation(const uint8_t* p, const IpHeader& ip) {
-  return ip.family == Family::v6 && ip.protocol == kIcmpv6 && ip.length >= 48 && p[7] == 255 && p[40] == 133;
+bool is_solicitation(const uint8_t* p, const IpHeader& ip) {
+  if (ip.family != Family::v6 || ip.protocol != kIcmpv6 || ip.length < 48 || p[7] != 255) return false;
+  return p[40] == 133 || p[40] == 135;
 }
 
 bool clamp_mss(uint8_t* p, const IpHeader& ip, uint16_t mss) {

@@ -51,8 +51,8 @@ uint16_t udp_destination_port(const uint8_t* p, const IpHeader& ip);
 // At most 256 octets and no data of a TCP connection: what its others wait for, like acknowledgments, names and voice.
 bool is_small(const uint8_t* p, size_t n);
 
-// RFC 4861 §4.1, §6.1.1: type 133 with hop limit 255.
-bool is_router_solicitation(const uint8_t* p, const IpHeader& ip);
+// RFC 4861 §6.1.1, §7.1.1: for a router or a neighbour (types 133, 135), with hop limit 255.
+bool is_solicitation(const uint8_t* p, const IpHeader& ip);
 
 // Lowers the MSS option of a TCP SYN to `mss` and repairs the checksum (RFC 9293 §3.7.1). True when it changed.
 bool clamp_mss(uint8_t* p, const IpHeader& ip, uint16_t mss);

@@ -10,7 +10,7 @@ constexpr uint16_t kDhcpServer = 67, kDhcpv6Server = 547;
 }
 
 Punt punt_kind(const uint8_t* p, const IpHeader& ip, const std::vector<Address>& gateway) {
-  if (is_router_solicitation(p, ip)) return Punt::solicitation;
+  if (is_solicitation(p, ip)) return Punt::solicitation;
   const uint16_t port = udp_destination_port(p, ip);
   if (ip.family == Family::v6) return port == kDhcpv6Server && is_multicast(ip.destination) ? Punt::dhcpv6 : Punt::none;
   if (port != kDhcpServer) return Punt::none;

@@ -1,4 +1,4 @@
-// Which packets from a peer JS answers instead of the network behind us: DHCP, DHCPv6, router solicitations.
+// Which packets from a peer JS answers instead of the network behind us: DHCP, DHCPv6, solicitations.
 #pragma once
 #include <vector>
 

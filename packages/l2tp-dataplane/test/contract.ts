@@ -727,9 +727,21 @@ function punts(test: Define): void {
       ipv4({ from: CLIENT, to: INSIDE, payload: udp(68, 67) }),
       solicitation('fe80::2'),
       solicitation('::'),
+      ipv6({ from: 'fe80::2', to: 'fe80::1', protocol: 58, payload: [135, 0, 0, 0, 0, 0, 0, 0], hopLimit: 255 }),
       ipv6({ from: 'fe80::2', to: 'ff02::1:2', payload: udp(546, 547) }),
     ];
-    const not = [solicitation('fe80::2', 64), ipv4({ from: CLIENT, to: '255.255.255.255', payload: udp(68, 68) })];
+    const echo = ipv6({
+      from: 'fe80::2',
+      to: 'ff02::2',
+      protocol: 58,
+      payload: [128, 0, 0, 0, 0, 0, 0, 0],
+      hopLimit: 255,
+    });
+    const not = [
+      echo,
+      solicitation('fe80::2', 64),
+      ipv4({ from: CLIENT, to: '255.255.255.255', payload: udp(68, 68) }),
+    ];
     const spoofed = [solicitation('fe80::3'), ipv4({ from: '10.9.0.3', to: INSIDE, payload: udp(68, 67) })];
     b.data(...[...up, ...not, ...spoofed].map((p) => ppp(p[0]! >> 4 === 4 ? 0x0021 : 0x0057, p)));
     await b.handled();
@@ -738,7 +750,7 @@ function punts(test: Define): void {
       got,
       up.map((data) => ({ kind: 'punt', tunnelId: 1, sessionId: 2, data })),
     );
-    t.strictSame(b.drops(), { multicast: 2n, spoof: 2n });
+    t.strictSame(b.drops(), { multicast: 3n, spoof: 2n });
     t.equal(b.tun.length, 0);
     t.match(b.dataplane.sessionCounters(1, 2), { packetsIn: 0n });
   };

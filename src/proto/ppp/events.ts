@@ -31,6 +31,11 @@ export type LinkOut =
   | { readonly type: 'up'; readonly user: string; readonly address: string }
   /** IPCP closed again while LCP lives. */
   | { readonly type: 'ip-close' }
+  /** Let the peer's IPv6 in now: comes *before* the IPV6CP Configure-Ack. `interfaceId`: of its link-local address, 8 octets. */
+  | { readonly type: 'ipv6-open'; readonly interfaceId: Uint8Array }
+  /** IPV6CP is open both ways: it can be told its prefix. */
+  | { readonly type: 'ipv6-up' }
+  | { readonly type: 'ipv6-close' }
   /** The link is over. `hint` is advice for a person at 2 a.m. */
   | {
       readonly type: 'down';
@@ -119,6 +124,8 @@ export type AuthResult =
     };
 
 export interface LinkConfig {
+  /** Our interface identifier, 8 octets; absent: no IPv6, IPV6CP is rejected. */
+  readonly ipv6?: Uint8Array;
   /** Our end's address in IPCP. */
   readonly localAddress: string;
   /** MRU we announce: what we accept to receive. */

@@ -24,6 +24,7 @@ import {
 } from './ending.js';
 import type { AuthMethod, LinkConfig, LinkIn, LinkOut } from './events.js';
 import { askingIpcp, assigningIpcp, type Ipcp } from './ipcp.js';
+import { Ipv6Layer } from './ipv6-layer.js';
 import { isEchoRequest, Lcp, type LcpConfig, methodOf } from './lcp.js';
 import { ANSWERS_PER_PERIOD, DEFAULT_MRU, PERIOD_MS } from './limits.js';
 import type { GiveUp } from './negotiation.js';
@@ -44,6 +45,8 @@ export interface PeerConfig extends PeerAuthConfig {
   readonly echoIntervalMs: number;
   readonly echoFailures: number;
   readonly setupTimeoutMs: number;
+  /** Its interface identifier, 8 octets; absent: no IPv6. */
+  readonly ipv6?: Uint8Array;
 }
 
 /** What a Windows client asks IPCP for: the usual `ipcpOptions`. */
@@ -81,6 +84,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
   #phase: Phase = 'Dead';
   #auth: Authentication | undefined;
   #ipcp: Ipcp | undefined;
+  #ipv6: Ipv6Layer | undefined;
   #granted: Granted | undefined;
   #ipOpen = false;
   /** Did the peer's LCP say anything at all? Makes the difference between two hints. */
@@ -115,7 +119,12 @@ export class Link implements Machine<LinkIn, LinkOut> {
   }
 
   nextTimeout(): Instant | undefined {
-    const all = [this.#setupAt, this.#lcp.nextTimeout(), this.#auth?.nextTimeout(), this.#ipcp?.nextTimeout()];
+    const all = [
+      this.#setupAt,
+      this.#lcp.nextTimeout(),
+      this.#auth?.nextTimeout(),
+      ...this.#ncps().map((p) => p.nextTimeout()),
+    ];
     return all.reduce((min, at) => (min === undefined || (at !== undefined && at < min) ? at : min), undefined);
   }
 
@@ -128,7 +137,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
     }
     this.#lcp.handleTimeout(now);
     this.#auth?.handleTimeout(now);
-    this.#ipcp?.handleTimeout(now);
+    for (const protocol of this.#ncps()) protocol.handleTimeout(now);
     this.#closeIpUnlessAcked();
   }
 
@@ -199,6 +208,8 @@ export class Link implements Machine<LinkIn, LinkOut> {
     if (this.#phase !== 'Network') return;
     if (protocol === PROTOCOL.ipcp) {
       this.#ipcp?.receive(now, information);
+    } else if (protocol === PROTOCOL.ipv6cp && this.#ipv6 !== undefined) {
+      this.#ipv6.receive(now, information);
     } else if (!DISCARDED.includes(protocol)) {
       this.#note('ppp.unknown-protocol', { protocol: protocolName(protocol) });
       this.#lcp.rejectProtocol(now, protocol, information);
@@ -269,6 +280,14 @@ export class Link implements Machine<LinkIn, LinkOut> {
         : assigningIpcp(this.#config.localAddress, this.#granted!, hooks);
     this.#ipcp.open(now);
     this.#ipcp.lowerUp(now);
+    if (this.#config.ipv6 === undefined) return;
+    const out = (event: LinkOut): void => this.#out.push(event);
+    this.#ipv6 = new Ipv6Layer(this.#config.ipv6, this.#config.random, this.#controlHooks(), out);
+    this.#ipv6.start(now);
+  }
+
+  #ncps(): (Ipcp | Ipv6Layer)[] {
+    return [this.#ipcp, this.#ipv6].filter((p) => p !== undefined);
   }
 
   #ipcpUp(): void {
@@ -305,6 +324,11 @@ export class Link implements Machine<LinkIn, LinkOut> {
     if (state !== 'Ack-Sent' && state !== 'Opened') this.#closeIp();
   }
 
+  #closeIpv6(now: Instant): void {
+    this.#ipv6?.lowerDown(now);
+    this.#ipv6 = undefined;
+  }
+
   /* Down. */
 
   #lcpDown(now: Instant): void {
@@ -313,6 +337,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
     this.#ipcp?.lowerDown(now);
     this.#closeIp();
     this.#ipcp = undefined;
+    this.#closeIpv6(now);
     this.#granted = undefined;
     if (this.#phase === 'Terminate') return;
     this.#phase = 'Establish';
@@ -329,7 +354,10 @@ export class Link implements Machine<LinkIn, LinkOut> {
       this.#finish(now, { by: 'protocol', reason, hint: 'the client has IPv4 turned off for this connection' });
     } else if (protocol === this.#auth?.protocol && this.#phase === 'Authenticate') {
       this.#finish(now, { by: 'auth', reason, hint: 'the client agreed to authenticate, then refused' });
-    } else this.#note('ppp.protocol-rejected', { protocol: name });
+    } else {
+      if (protocol === PROTOCOL.ipv6cp) this.#ipv6?.rejectedByPeer(now);
+      this.#note('ppp.protocol-rejected', { protocol: name });
+    }
   }
 
   /** The one way down: LCP Terminate, then `down` when it is acknowledged or its two requests timed out. */
@@ -353,6 +381,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
 
   #over(ending: Ending): void {
     this.#closeIp();
+    this.#closeIpv6(this.#now);
     this.#phase = 'Over';
     this.#setupAt = undefined;
     this.#auth = undefined;

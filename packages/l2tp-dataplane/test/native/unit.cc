@@ -823,6 +823,59 @@ void reordering_at_random() {
 }
 
 // Every prefix of a datagram is handled, and none makes the forwarder read beyond it.
+// ---- what JS answers
+
+Punt punt_of(const Bytes& packet) {
+  // A copy of exactly its size, so that the sanitizer sees a look beyond it.
+  std::unique_ptr<uint8_t[]> p(new uint8_t[packet.size()]);
+  std::copy(packet.begin(), packet.end(), p.get());
+  Address gateway;
+  CHECK(parse_address("10.9.0.1", gateway));
+  IpHeader ip;
+  return parse_ip(p.get(), packet.size(), ip) ? punt_kind(p.get(), ip, {gateway}) : Punt::none;
+}
+
+void punts() {
+  const auto udp4 = [](const char* to, const char* port) {
+    return hex(std::string("45000024 00000000 4011 0000 0a090002") + to + "0044" + port + "0010 0000 0102030405060708");
+  };
+  CHECK(punt_of(udp4("ffffffff", "0043")) == Punt::dhcp);
+  CHECK(punt_of(udp4("0a090001", "0043")) == Punt::dhcp);
+  CHECK(punt_of(udp4("0a080001", "0043")) == Punt::none);  // of a relay, to its server
+  CHECK(punt_of(udp4("ffffffff", "0044")) == Punt::none);
+  Bytes fragment = udp4("ffffffff", "0043");
+  fragment[6] = 0x20;
+  CHECK(punt_of(fragment) == Punt::none);
+  const auto ip6 = [](const char* next, const char* hops, const char* to, const char* payload) {
+    const Bytes body = hex(payload);
+    Bytes p = hex(std::string("60000000 0000") + next + hops + "fe800000000000000000000000000002" + to);
+    put16(&p[4], static_cast<uint16_t>(body.size()));
+    p.insert(p.end(), body.begin(), body.end());
+    return p;
+  };
+  const char* all = "ff020000000000000000000000010002";
+  const char* one = "20010db8000000000000000000000067";
+  CHECK(punt_of(ip6("11", "ff", all, "0222 0223 0008 0000")) == Punt::dhcpv6);
+  CHECK(punt_of(ip6("11", "ff", one, "0222 0223 0008 0000")) == Punt::none);
+  for (const char* type : {"85", "87"}) {
+    const std::string body = std::string(type) + "000000 00000000";
+    CHECK(punt_of(ip6("3a", "ff", all, body.c_str())) == Punt::solicitation);
+    CHECK(punt_of(ip6("3a", "fe", all, body.c_str())) == Punt::none);
+  }
+  CHECK(punt_of(ip6("3a", "ff", all, "80000000 00000000")) == Punt::none);
+  // Whatever its length says, nothing beyond the packet is looked at.
+  for (const Bytes& whole : {udp4("ffffffff", "0043"), ip6("3a", "ff", all, "85000000 00000000"),
+                             ip6("11", "ff", all, "0222 0223 0008 0000")}) {
+    const size_t header = whole[0] >> 4 == 4 ? 20 : 40;
+    for (size_t n = 0; n < whole.size(); n++) {
+      Bytes cut(whole.begin(), whole.begin() + static_cast<long>(n));
+      if (header == 20 && n >= 4) put16(&cut[2], static_cast<uint16_t>(n));
+      if (header == 40 && n >= 40) put16(&cut[4], static_cast<uint16_t>(n - 40));
+      if (n < header + 8) CHECK(punt_of(cut) == Punt::none);
+    }
+  }
+}
+
 void every_prefix() {
   Way w(1400);
   const Bytes syn = hex("c000 0050 00000001 00000000 6002 ffff 0000 0000 020405b4");
@@ -868,6 +921,7 @@ int main(int argc, char** argv) {
                 {"reordering", reordering},
                 {"reordered packets", reordered_packets},
                 {"reordering at random", reordering_at_random},
+                {"punts", punts},
                 {"every prefix", every_prefix}});
   merge_cases();
   queue_cases();
