@@ -61,6 +61,7 @@ async function compare(c: Case, auth: AuthMethod, ours: Target, theirs: Target):
   const other: Round[] = [];
   for (let n = 0; n < ROUNDS; n++) {
     mine.push(await round(ours, { ...c.load, auth }));
+    await theirs.restart();
     other.push(await round(theirs, { ...(c.theirs ?? c.load), auth: 'pap' }));
   }
   const by = (rounds: readonly Round[], pick: (r: Round) => number) => rounds.map(pick);

@@ -25,7 +25,7 @@ export type Kind = 'lockstep' | 'l2tpns' | 'kernel' | 'node';
 export interface Target {
   readonly kind: Kind;
   /** The LNS; absent for `kernel`. */
-  readonly pid: number | undefined;
+  pid: number | undefined;
   /** Its namespace, and the one number its addresses have in common. */
   readonly n: number;
   readonly lacPid: number | undefined;
@@ -33,6 +33,8 @@ export interface Target {
   address: string;
   setUp(load: Load): Promise<Loaded>;
   tearDown(): Promise<void>;
+  /** A new process in the place of the LNS: l2tpns does not forget a round in which messages were lost. */
+  restart(): Promise<void>;
   /** Asks so many times for an answer; milliseconds each, -1 for none within a second. */
   ask(session: number, question: Question, count: number, everyMs: number): Promise<number[]>;
   /** Devices on the way, as Net.wire wants them. */
@@ -98,14 +100,22 @@ export async function open(net: Net, kind: Kind, n: number, more = ''): Promise<
       setUp: none,
       ask: none,
       tearDown: async () => {},
+      restart: async () => {},
       ends,
     };
   }
-  const pid = await LNS[kind](net, space, n, more);
-  return withLac(net, kind, n, pid, ends);
+  const start = () => LNS[kind](net, space, n, more);
+  return withLac(net, kind, n, start, ends);
 }
 
-async function withLac(net: Net, kind: Kind, n: number, pid: number, ends: readonly string[]): Promise<Target> {
+async function withLac(
+  net: Net,
+  kind: Kind,
+  n: number,
+  start: () => Promise<number>,
+  ends: readonly string[],
+): Promise<Target> {
+  const pid = await start();
   const options: LacOptions = {
     local: [`10.200.${n}.2`, ...Array.from({ length: TUNNELS - 1 }, (_, i) => `10.${150 + n}.1.${i + 1}`)],
     remote: `10.200.${n}.1`,
@@ -139,6 +149,11 @@ async function withLac(net: Net, kind: Kind, n: number, pid: number, ends: reado
     ask: async (session, question, count, everyMs) =>
       (await ask({ ask: { session, question, count, everyMs } })) as number[],
     tearDown: async () => void (await ask({ down: true })),
+    restart: async () => {
+      process.kill(target.pid!, 'SIGKILL');
+      await until('it is gone', () => !existsSync(`/proc/${target.pid}`));
+      target.pid = await start();
+    },
   };
   return target;
 }
@@ -148,7 +163,7 @@ const LNS = { lockstep, l2tpns, node: naive } as const;
 
 async function lockstep(net: Net, space: string, n: number, more: string): Promise<number> {
   const dir = join(net.dir, space);
-  mkdirSync(dir);
+  mkdirSync(dir, { recursive: true });
   const write = (file: string, text: string) => writeFileSync(join(dir, file), text, { mode: 0o600 });
   const users = Array.from({ length: USERS }, (_, i) => `  user${i}: {password: bench}\n`);
   write('users.yaml', `users:\n${users.join('')}`);
@@ -180,7 +195,7 @@ ${more}`,
 
 async function l2tpns(net: Net, space: string, n: number): Promise<number> {
   const dir = join(net.dir, space);
-  mkdirSync(dir);
+  mkdirSync(dir, { recursive: true });
   const settings = {
     log_file: '"/dev/null"',
     debug: 1,
@@ -207,7 +222,8 @@ async function l2tpns(net: Net, space: string, n: number): Promise<number> {
   const text = Object.entries(settings).map(([k, v]) => `set ${k} ${v}\n`);
   writeFileSync(join(dir, 'startup-config'), text.join(''));
   writeFileSync(join(dir, 'ip_pool'), `10.${100 + n}.0.0/16\n`);
-  net.start(space, process.execPath, here('radius.js'), SECRET);
+  if (net.run(space, 'ss', '-lunH', 'sport = :1812') === '')
+    net.start(space, process.execPath, here('radius.js'), SECRET);
   // Its files have fixed names.
   const script = `mount --bind ${dir} /etc/l2tpns && exec l2tpns -c ${dir}/startup-config`;
   const daemon = net.start(space, 'unshare', '--mount', 'sh', '-c', script);
