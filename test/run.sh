@@ -28,7 +28,7 @@ one set-up .ci/setup.sh --tests
 one format+lint node_modules/.bin/biome check --reporter=summary .
 one imports node .ci/imports.mjs
 
-vagrantfile() { cd vagrant && vagrant validate > /dev/null; }
+vagrantfile() (cd vagrant && vagrant validate > /dev/null)
 one vagrant vagrantfile
 
 echo '== unit tests'
