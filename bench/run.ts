@@ -11,6 +11,7 @@ import { memory } from './memory.js';
 import { latency, manySessions, rawSmall, rawTcp } from './raw.js';
 import { setup } from './setup.js';
 import { setupRate } from './setup-rate.js';
+import { share } from './share.js';
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   codec,
@@ -23,6 +24,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   memory,
   latency,
   'control-latency': controlLatency,
+  share,
 };
 const RESULTS = new URL('../../bench/results.md', import.meta.url);
 const HEAD = `# Bench results
