@@ -122,7 +122,7 @@ export interface NativeClient {
   readonly ppp: Ppp;
   /** Facts that are inferred or in conflict, and the client with each of them the other way round. */
   readonly otherwise: Readonly<Record<string, NativeClient>>;
-  /** The transform our charon takes of its offers; with `legacy`, one it takes only with `ipsec.legacy`. */
+  /** The transform our charon takes of its offers; with `legacy`, one it takes only with `ike.legacy`. */
   readonly chosen: { readonly suite: Suite; readonly legacy?: true };
 }
 

@@ -66,7 +66,7 @@ for (const native of CLIENTS) {
   const { suite, legacy } = native.chosen;
   const { lifetime } = native.ike;
   // RFC 2409 §5: the transform goes back as it came, lifetime and all.
-  sent.push({ title: `${native.name}, ipsec.legacy`, packet, settings: { legacy: true }, wanted: { suite, lifetime } });
+  sent.push({ title: `${native.name}, ike.legacy`, packet, settings: { legacy: true }, wanted: { suite, lifetime } });
   sent.push({
     title: `${native.name}, as configured by default`,
     packet,

@@ -35,27 +35,30 @@ this page is written from its results by \`npm run lab -- --all\`. Real xl2tpd a
 (\`test/lab/RESULTS.md\`).
 
 Each cell is: alone and with a public address / behind a NAT / two of the same behind one NAT at once. \`ok\` means: IKE with one of the
-client's own offers, its address, an answer from behind the gateway (directly connected: also after a rekeying), its own goodbye, and
-the SA gone by itself. \`-\`: the client does not do it. \`ipsec.legacy\` was on.
+client's own offers, its address, an answer from behind the gateway, its own goodbye, and no SA left; with a public address also a
+rekeying by the client, and the SA deleted by the gateway alone. \`-\`: the client does not do it. \`ike.legacy\` was on;
+iOS with a group name needs \`ike.aggressive\`.
 `;
 
 function docs(results: readonly Result[]): string {
   const cell = (client: string, method: string): string => {
     const of = (path: string) => results.find((r) => r.client === client && r.method === method && r.path === path);
+    if (!jobs('').includes(`${client}/${method}/`)) return '-';
     const all = PATHS.map(of);
-    if (all.every((r) => r === undefined)) return '-';
+    if (all.every((r) => r === undefined)) return 'not run';
     return all.map((r) => (r === undefined ? 'not run' : r.ok ? 'ok' : '**failed**')).join(' / ');
   };
-  const rows = CLIENTS.map(({ name, title, chosen }) => {
+  const rows = CLIENTS.map(({ name, title, chosen, esp }) => {
+    const legacy = chosen.legacy === true || esp.offers.every((suite) => suite.startsWith('3des'));
     const one = results.find((r) => r.client === name && r.ok);
     const cells = METHODS.map((m) => cell(name, m));
-    return `| ${[title, ...cells, one?.ike ?? '', one?.esp ?? '', chosen.legacy ? 'yes' : 'no'].join(' | ')} |`;
+    return `| ${[title, ...cells, one?.ike ?? '', one?.esp ?? '', legacy ? 'yes' : 'no'].join(' | ')} |`;
   });
   const failed = results.filter((r) => !r.ok).map((r) => `- ${r.client}, ${r.method}, ${r.path}: ${r.why}`);
   const times = results.flatMap((r) => (r.ms === undefined ? [] : [r.ms])).sort((a, b) => a - b);
   const seconds = (ms: number | undefined) => ((ms ?? 0) / 1_000).toFixed(1);
   return `${INTRODUCTION}
-| client | MS-CHAPv2 | CHAP-MD5 | PAP | EAP | IKE taken | ESP taken | needs \`ipsec.legacy\` |
+| client | MS-CHAPv2 | CHAP-MD5 | PAP | EAP | IKE taken | ESP taken | needs \`ike.legacy\` |
 |---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 
