@@ -129,7 +129,10 @@ export class Ipv6 {
         const others = session.ipv6?.delegated.filter((p) => p.prefix !== out.prefix.prefix) ?? [];
         if (session.ipv6 !== undefined)
           session.ipv6.delegated = out.type === 'delegated' ? [...others, out.prefix] : others;
-        log.info(`ipv6.${out.type}`, { ...idFields(session), prefix: showPrefix6(out.prefix) });
+        log.info(out.type === 'delegated' ? 'ipv6.delegated' : 'ipv6.withdrawn', {
+          ...idFields(session),
+          prefix: showPrefix6(out.prefix),
+        });
         return this.#admit(session);
       }
       case 'ignored':

@@ -132,7 +132,8 @@ void Forwarder::numbered(Session& s, uint16_t ns, uint8_t* p, size_t n, uint64_t
     if (held_octets_ + n > kReorderOctets) release(s, Until::end, now);
     if (r.full()) release(s, Until::gap, now);
   }
-  if (s.sequence.is_ahead(ns)) {
+  // Still no room: others hold it all.
+  if (s.sequence.is_ahead(ns) && held_octets_ + n <= kReorderOctets) {
     const bool listed = !r.empty();
     if (!r.hold(ns, s.sequence.expected(), p, n, now)) return s.drop(SessionDrop::sequence);
     held_octets_ += n;
@@ -146,7 +147,8 @@ void Forwarder::numbered(Session& s, uint16_t ns, uint8_t* p, size_t n, uint64_t
   const bool next = s.sequence.is_next(ns);
   if (!s.sequence.take(ns)) return s.drop(SessionDrop::sequence);
   message(s, p, n, now);
-  // One that is not the next and taken is the first of all, or of a peer that begins anew: what is held is of before.
+  // One that is not the next and taken is the first of all, of a peer that begins anew, or found no room: what is held, if anything,
+  // is of before.
   if (!next) return stop_holding(s);
   if (!r.empty() && s.sequence.is_next(r.first())) release(s, Until::gap, now);
 }

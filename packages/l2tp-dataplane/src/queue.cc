@@ -97,6 +97,7 @@ FairQueue::Chunk* FairQueue::next(uint64_t now) {
       append(old_, *f);
       continue;
     }
+    if (f->turns == &old_) old_turns_++;
     Chunk* packet = take_first(*f);
     const bool late = now > packet->since + kHoldFor;
     if (!late) f->deficit -= static_cast<int>(packet->length);
@@ -139,12 +140,15 @@ void FairQueue::clear() {
 }
 
 void FairQueue::begin(Session& s, bool first) {
+  // Who had his first turn since an old one had his waits behind those. RFC 8290 §4.2 keeps his empty queue among the old ones.
+  first = first && s.new_turn != old_turns_;
   Backlog& f = *free_flow_;
   free_flow_ = f.after;
   f = {};
   f.queue = this;
   f.session = &s;
   f.deficit = first ? kQuantum : 0;
+  if (first) s.new_turn = old_turns_;
   s.backlog = &f;
   append(first ? new_ : old_, f);
 }

@@ -71,6 +71,7 @@ class FairQueue {
   size_t free_count_ = kHeldChunks;
   size_t waiting_ = 0;  // packets
   Turns new_, old_;
+  uint64_t old_turns_ = 0;  // packets that left out of a turn of those that are not new
   // Sessions by how many chunks they hold.
   std::unique_ptr<Backlog*[]> by_size_;
   size_t longest_ = 0;

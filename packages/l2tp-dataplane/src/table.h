@@ -47,6 +47,7 @@ struct Session {
   Rate up, down;
   bool small_first = false;  // while something of it waits: small packets before large ones
   Backlog* backlog = nullptr;
+  uint64_t new_turn = ~uint64_t{0};  // FairQueue::old_turns_ when it last began to wait as a new one
   Path violator;
   uint64_t violator_until = 0;
 

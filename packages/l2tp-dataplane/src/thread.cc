@@ -212,15 +212,15 @@ void PacketThread::to_peer(const Outgoing& out) {
     if (!refused) s.drop(SessionDrop::send);
     return;
   }
-  // Behind what waits already, its own or others'.
+  const Socket& socket = listener->data;
+  if (data_.full() || (!data_.empty() && data_.socket() != socket.fd())) finish(data_);
+  // Behind what waits already, its own or others': some of it since just now.
   if (!listener->queue->empty()) {
     if (s.sequence.on) s.sequence.give_back();
     const bool small = s.small_first && out.body_length == out.octets && is_small(out.body, out.body_length);
     return listener->queue->push(s, out.head, out.head_length, out.body, out.body_length, out.octets, out.traffic_class, small,
                                  now_ms());
   }
-  const Socket& socket = listener->data;
-  if (data_.full() || (!data_.empty() && data_.socket() != socket.fd())) finish(data_);
   data_.add(socket, s.path, out.head, out.head_length, out.body, out.body_length, &s, out.octets, out.traffic_class);
 }
 

@@ -72,6 +72,21 @@ void shares() {
   for (const size_t s : {0, 1, 2, 3}) EQ(l.dropped(s), 0u);
 }
 
+// Those that come and go do not keep one that waits from its turn.
+void trickles() {
+  Line l(4);
+  for (int i = 0; i < 100; i++) l.push(0, 1400);
+  for (int i = 0; i < 3; i++) l.next();
+  std::map<size_t, size_t> turns;
+  for (int i = 0; i < 40; i++) {
+    for (const size_t s : {1, 2, 3}) {
+      if (l.sessions[s].backlog == nullptr) l.push(s, 1000);
+    }
+    turns[l.next().first]++;
+  }
+  for (const size_t s : {0, 1, 2, 3}) CHECK(turns[s] >= 6);
+}
+
 // Without room the one that holds most loses its oldest packets.
 void no_room() {
   Line l(3);
@@ -277,6 +292,7 @@ void what_is_small() {
 
 void queue_cases() {
   cases({{"queue: shares", shares},
+         {"queue: trickles", trickles},
          {"queue: no room", no_room},
          {"queue: too late", too_late},
          {"queue: put back", put_back},
