@@ -72,6 +72,7 @@ const ROWS: Readonly<Record<string, Row>> = {
     args: 'alice --for linux --server vpn.example.com',
     bad: ['zoe --for linux', /no such user/],
     alone: true,
+    shares: 'a shared key',
   },
   version: { args: '', bad: ['--loudly', /unknown option/], alone: true },
 };
