@@ -19,7 +19,8 @@ down() {
   local job
   for job in xl2tpd.job charon.pid; do
     [ -f "$RUN/$me/$job" ] || continue
-    kill "$(cat "$RUN/$me/$job")" 2> /dev/null
+    # The shell that waits for the program; the program is its child.
+    pkill -TERM -P "$(cat "$RUN/$me/$job")" || true
     wait_for 20 not kill -0 "$(cat "$RUN/$me/$job")" || true
   done
   rm -rf "${RUN:?}/$me"

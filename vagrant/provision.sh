@@ -29,7 +29,7 @@ case $role in
     iptables -t nat -C "${rule[@]}" 2> /dev/null || iptables -t nat -A "${rule[@]}"
     ;;
   c1 | c2)
-    install_packages charon-systemd strongswan-swanctl libstrongswan-standard-plugins xl2tpd ppp busybox socat
+    install_packages charon-systemd strongswan-swanctl libstrongswan-standard-plugins xl2tpd ppp busybox procps socat
     systemctl disable --now --quiet strongswan xl2tpd 2> /dev/null || true
     ip route replace 198.51.100.0/24 via 192.168.77.1
     ;;
