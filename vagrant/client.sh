@@ -20,7 +20,7 @@ down() {
   for job in xl2tpd.job charon.pid; do
     [ -f "$RUN/$me/$job" ] || continue
     # The shell that waits for the program; the program is its child.
-    pkill -TERM -P "$(cat "$RUN/$me/$job")" || true
+    pkill -TERM -P "$(cat "$RUN/$me/$job")" || kill "$(cat "$RUN/$me/$job")" 2> /dev/null
     wait_for 20 not kill -0 "$(cat "$RUN/$me/$job")" || true
   done
   rm -rf "${RUN:?}/$me"
