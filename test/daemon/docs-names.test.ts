@@ -23,7 +23,13 @@ const SOURCES = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf
   .filter((file) => file.endsWith('.ts') && !file.endsWith('config-schema.ts'))
   .map((file) => read(`src/${file}`))
   .join('\n');
-const isEvent = (name: string): boolean => SOURCES.includes(`'${name}'`);
+/** In quotes; or made of two parts, `ipv6.${type}`, each of which is there. */
+const isEvent = (name: string): boolean => {
+  const [first = '', ...rest] = name.split('.');
+  return (
+    SOURCES.includes(`'${name}'`) || (SOURCES.includes(`\`${first}.\${`) && SOURCES.includes(`'${rest.join('.')}'`))
+  );
+};
 /** A setting, a section, or a part of a setting that is a mapping. */
 const isSetting = (key: string): boolean =>
   [...SETTINGS.keys()].some((k) => k === key || k.startsWith(`${key}.`) || key.startsWith(`${k}.`));
