@@ -40,7 +40,6 @@ const ROWS: Readonly<Record<string, Row>> = {
   'user del': { args: 'alice', bad: ['zoe', /zoe/], alone: true },
   'user passwd': { args: 'alice', options: typed, bad: ['zoe', /zoe/], alone: true },
   'user list': { args: '', bad: ['alice', /too many arguments/], alone: true },
-  'user expire': { args: 'alice', bad: ['zoe', /zoe/], alone: true },
   'user disable': { args: 'alice', bad: ['zoe', /zoe/], alone: true },
   'user enable': { args: 'alice', bad: ['zoe', /zoe/], alone: true },
   'user expire': { args: 'alice', bad: ['zoe', /zoe/], alone: true },
