@@ -12,8 +12,8 @@ export const MTU_RANGE = [68, 65_491] as const;
 /** Bits per second. */
 export const MAX_LIMIT = 1_000_000_000_000;
 const MAX_DATAGRAM = 65_507;
-/** A frame begins with its protocol; the longest header before that is L2TP's with Length, Ns and Nr, and ff03. */
-const MAX_FRAME = MAX_DATAGRAM - 14;
+/** src/forward.h. A frame begins with its protocol; the longest header before that is L2TP's with Length, Ns and Nr, and ff03. */
+export const MAX_FRAME = MAX_DATAGRAM - 14;
 
 function bad(where: string, what: string, value: unknown, allowed: string): never {
   throw failure('EINVAL', where, `${what} is ${JSON.stringify(value) ?? String(value)}, allowed: ${allowed}`);
@@ -106,7 +106,8 @@ export function checkDatagrams(packets: readonly ControlPacket[]): ControlPacket
   return packets.map(({ path, data }) => ({ path: checkPath('sendControl', path), data: octets('sendControl', data) }));
 }
 
-export const checkFrame = (frame: Uint8Array): Uint8Array => octets('sendFrame', frame, 2, MAX_FRAME);
+/** How long it is the peer may have chosen (an answer to its Echo-Request): too long is a drop. */
+export const checkFrame = (frame: Uint8Array): Uint8Array => octets('sendFrame', frame, 2, Number.POSITIVE_INFINITY);
 
 function octets(where: string, data: Uint8Array, min = 1, max = MAX_DATAGRAM): Uint8Array {
   if (!(data instanceof Uint8Array)) bad(where, 'data', typeof data, 'a Uint8Array');

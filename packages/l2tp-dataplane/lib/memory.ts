@@ -214,6 +214,7 @@ export class MemoryDataplane implements Dataplane {
     check.checkFrame(frame);
     const s = this.#sessions.get(key(tunnelId, sessionId));
     if (s === undefined) return this.#drop('no-session');
+    if (frame.length > check.MAX_FRAME) return s.drop('too-big');
     this.#toPeer(s, (frame[0]! << 8) | frame[1]!, frame.subarray(2), 0, dontFragment);
   }
 
@@ -328,6 +329,7 @@ export class MemoryDataplane implements Dataplane {
     const unspecified = punt !== undefined && punt !== 'dhcpv6' && ip.source.every((octet) => octet === 0);
     if (!unspecified && !this.#mayUse(ip.source, s)) return s.drop('spoof');
     if (punt !== undefined) {
+      if (ip.packet.length > MAX_PUNT) return s.drop('too-big');
       if (!s.punts.take(this.#now())) return s.drop('rate');
       const { tunnelId, sessionId } = s.spec;
       return this.#up({ kind: 'punt', tunnelId, sessionId, data: ip.packet.slice() });
@@ -422,6 +424,8 @@ export class MemoryDataplane implements Dataplane {
   }
 }
 
+/** src/punt.h */
+const MAX_PUNT = 1500;
 const REORDER_FOR_MS = 100;
 
 const mssFor = (s: Session, version: 4 | 6): number => Math.max(s.mtu - (version === 4 ? 40 : 60), 1);

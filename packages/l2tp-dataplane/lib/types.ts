@@ -101,7 +101,7 @@ export const SESSION_DROPS = [
   'spoof', // inner source outside the session's prefixes
   'malformed', // PPP or IP header that cannot be
   'multicast', // other broadcast/multicast
-  'too-big', // larger than mtu, answered with ICMP
+  'too-big', // larger than mtu, answered with ICMP; punted and larger than 1500 octets; a frame larger than a datagram
   'rate', // punted packets above their limit
   'send', // sendmmsg refused it (EPERM, ENOBUFS, ...)
   'tun', // the TUN device refused it
@@ -198,7 +198,7 @@ export interface Dataplane {
 
   /** Queues control datagrams; they leave in order. */
   sendControl(packets: readonly ControlPacket[]): void;
-  /** Sends a PPP frame on a session, opened for IP or not. `frame` starts at the 2-octet protocol field. */
+  /** Sends a PPP frame on a session, opened for IP or not. `frame` starts at the 2-octet protocol field; one of more than 65 493 octets is dropped. */
   sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array, options?: FrameOptions): void;
   /** Resolves when everything queued before the call is past sendmsg (the barrier of design section 5). */
   flush(): Promise<void>;

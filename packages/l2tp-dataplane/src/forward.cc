@@ -235,6 +235,8 @@ bool Forwarder::punted(Session& s, const uint8_t* p, const IpHeader& ip, uint64_
   if (kind == Punt::none) return false;
   if (!(ip.source.any() && may_be_unspecified(kind)) && !routes.may_use(ip.source, &s)) {
     s.drop(SessionDrop::spoof);
+  } else if (ip.length > kMaxPunt) {
+    s.drop(SessionDrop::too_big);
   } else if (!s.punts.take(now)) {
     s.drop(SessionDrop::rate);
   } else if (!sink_.punt(s.ours, p, ip.length)) {
@@ -312,6 +314,7 @@ void Forwarder::piece(const uint8_t* head, size_t head_length, const uint8_t* bo
 
 void Forwarder::frame_to_peer(Session& s, const uint8_t* frame, size_t n) {
   if (n < 2) return;
+  if (n > kMaxFrame) return s.drop(SessionDrop::too_big);
   uint8_t head[kMaxDataHeader];
   const size_t length = write_data_header(s, get16(frame), n - 2, head);
   const auto fixed = static_cast<uint8_t>(s.dscp == kCopyDscp ? 0 : s.dscp << 2);

@@ -769,6 +769,17 @@ function punts(test: Define): void {
   };
   test('DHCP to another server than the gateway is transit: a relay behind the peer asks it', relayed, gateway);
 
+  test('what is larger than 1500 octets does not go up, and is counted', async (t, b) => {
+    b.session();
+    const dhcp = (length: number) =>
+      ipv4({ from: CLIENT, to: '255.255.255.255', payload: udp(68, 67, new Array<number>(length - 28).fill(0)) });
+    for (const length of [1500, 1501, 65_000]) b.data(ppp(0x0021, dhcp(length)));
+    await b.handled();
+    const up = b.upcalls.filter((u) => u.kind === 'punt').map((u) => u.data.length);
+    t.strictSame(up, [1500]);
+    t.strictSame(b.drops(), { 'too-big': 2n });
+  });
+
   test('they are limited, and dropped while the session is closed', async (t, b) => {
     b.session();
     const dhcp = ppp(0x0021, ipv4({ from: CLIENT, to: '255.255.255.255', payload: udp(68, 67) }));
@@ -814,6 +825,16 @@ function sending(test: Define): void {
     await b.until('the frame', () => b.sent.length === 1);
     t.equal(b.sent[0]!.data.length, 65_507);
     t.strictSame(b.drops(), {});
+  });
+
+  test('a larger one is dropped and counted: a peer chooses the size of our Echo-Reply (RFC 1661 §5.8)', async (t, b) => {
+    b.session();
+    for (const length of [65_494, 70_000]) b.dataplane.sendFrame(1, 2, new Uint8Array(length));
+    b.dataplane.sendFrame(1, 2, hex('c021 0901 0008 00000000'));
+    await b.dataplane.flush();
+    await b.until('the frame', () => b.sent.length === 1);
+    t.strictSame(b.drops(), { 'too-big': 2n });
+    t.strictSame({ ...b.dataplane.globalCounters() }, {});
   });
 
   test('a message that may not leave has taken its number', async (t, b) => {
@@ -917,7 +938,6 @@ function lifecycle(test: Define): void {
       ['a prefix of 33 bits', () => d.addSession(SPEC, { prefixes: ['10.0.0.0/33'] })],
       ['no address', () => d.addSession(SPEC, { prefixes: ['10.0.0/8'] })],
       ['a frame of one octet', () => d.sendFrame(1, 2, hex('00'))],
-      ['a frame of 65494 octets', () => d.sendFrame(1, 2, new Uint8Array(65_494))],
       ['an empty datagram', () => d.sendControl([{ path: from(A), data: hex('') }])],
       ['no listeners', () => d.listen([])],
       ['a raw wildcard', () => d.listen([{ address: '::', raw: { interface: 'lo', peers: [A6] } }])],
