@@ -1,5 +1,5 @@
 /** macOS, iOS and iPadOS: a configuration profile, https://developer.apple.com/documentation/devicemanagement/vpn */
-import { type Fields, type Profile, uuid } from './fields.js';
+import { escaped, type Fields, type Profile, uuid } from './fields.js';
 
 type Plist = string | number | boolean | Uint8Array | readonly Plist[] | { readonly [key: string]: Plist };
 
@@ -63,5 +63,3 @@ function plist(value: Plist, indent = ''): string {
   );
   return [`${indent}<dict>`, ...entries, `${indent}</dict>`].join('\n');
 }
-
-const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');

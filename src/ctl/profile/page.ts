@@ -1,5 +1,5 @@
 /** A page to read from while one types: for Android up to 11, and whatever has no file to take. */
-import type { Fields, Profile } from './fields.js';
+import { escaped, type Fields, type Profile } from './fields.js';
 
 export function page(f: Fields): Profile {
   const rows: [label: string, value: string][] = [
@@ -40,6 +40,3 @@ ${rows.map(([label, value]) => `<tr><th scope="row">${escaped(label)}<td>${escap
     steps: ['open it in a browser, on another device or on paper, and type the fields in'],
   };
 }
-
-const escaped = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
