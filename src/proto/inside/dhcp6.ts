@@ -43,6 +43,8 @@ const T1 = 1_800;
 const T2 = 2_880;
 const PREFERRED = 3_600;
 const VALID = 7_200;
+/** Associations of one message that are answered: a client has one prefix and no address here. */
+const MAX_ASSOCIATIONS = 8;
 /** An advertised prefix waits so long for its Request. */
 const OFFER = 60;
 /* Specification */
@@ -118,11 +120,12 @@ export class Dhcp6Server {
     return serverId !== undefined && sameBytes(serverId, this.#config.duid) ? undefined : 'for another server';
   }
 
-  /** §18.3.1 to §18.3.7: one answer for each association asked about. */
+  /** §18.3.1 to §18.3.7: one answer for each association asked about, up to a limit. */
   #associations(now: Instant, type: number, options: readonly RawOption[], commit: boolean): Dhcp6Option[] {
     const answer: Dhcp6Option[] = [];
     const asking = type === MESSAGE.solicit || type === MESSAGE.request;
     for (const option of options) {
+      if (answer.length === MAX_ASSOCIATIONS) break;
       const asked = dhcp6Options.decode(option);
       if (asked.kind !== 'value') continue;
       if (asked.name === 'addresses') {

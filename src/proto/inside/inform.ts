@@ -112,9 +112,9 @@ function optionsFor(request: DhcpMessage, asked: Uint8Array, facts: InformFacts)
   if (wanted('dns') && dns.length > 0) options.push({ name: 'dns', value: dns });
   if (wanted('domain') && domain !== null) options.push({ name: 'domain', value: domain });
   if (wanted('nbns') && nbns.length > 0) options.push({ name: 'nbns', value: nbns });
-  // RFC 6842 §3 MUST: as it came.
+  // RFC 6842 §3 MUST: as it came. One that takes several options (RFC 3396) is left out.
   const clientId = dhcpOptions.find(request.options, 'clientId');
-  if (clientId !== undefined) options.push({ name: 'clientId', value: clientId });
+  if (clientId !== undefined && clientId.length <= 0xff) options.push({ name: 'clientId', value: clientId });
   if (routes.length > 0 && ROUTES.some((type) => asked.includes(type)))
     options.push({ name: 'routes', value: routes }, { name: 'microsoftRoutes', value: routes });
   return options.map((option) => dhcpOptions.encode(option));

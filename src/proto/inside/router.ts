@@ -165,8 +165,12 @@ export class Router implements Machine<RouterIn, RouterOut> {
     this.#send({ source: this.#config.ours, destination, hopLimit: HOP_LIMIT, protocol: ICMPV6, payload });
   }
 
+  /** What does not fit the link is not sent: nothing here is fragmented. */
   #send(packet: Packet6): void {
-    this.#out.push({ type: 'packet', data: encodePacket6(packet) });
+    const data = encodePacket6(packet);
+    const { mtu } = this.#config;
+    if (data.length > mtu) this.#ignore({ ref: 'RFC 8200 §5', why: `an answer of ${data.length} octets, MTU ${mtu}` });
+    else this.#out.push({ type: 'packet', data });
   }
 
   #ignore({ ref, why }: Pick<Malformed, 'ref' | 'why'>): void {

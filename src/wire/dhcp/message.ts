@@ -1,5 +1,5 @@
 /** The DHCP message: BOOTP's fixed fields, a cookie, options. RFC 2131 §2, §3, RFC 1542 §2.1, RFC 3396 (long options). */
-import type { RawOption } from '../ppp/options.js';
+import { ip4, type RawOption } from '../ppp/options.js';
 import { Reader, Writer } from '../reader.js';
 import { type Decoded, malformed, ok } from '../result.js';
 import { DHCP } from './options.js';
@@ -25,7 +25,6 @@ export const BOOTREPLY = 2;
 export const MESSAGE_TYPE = { ack: 5, inform: 8 } as const;
 
 const COOKIE = 0x63825363;
-const NONE = new Uint8Array(0);
 const PAD = 0;
 const END = 255;
 const SNAME = 64;
@@ -50,18 +49,24 @@ export function decodeDhcp(bytes: Uint8Array): Decoded<DhcpMessage> {
   const sname = r.bytes(SNAME);
   const file = r.bytes(FILE);
   if (r.u32() !== COOKIE || r.overrun) return malformed(FIXED, 'RFC 2131 §3', 'magic cookie');
-  const found = new Map<number, Uint8Array>();
+  const found: Parts = new Map();
   if (!collect(r.rest(), found)) return malformed(DHCP_HEADER, 'RFC 2132 §2', 'option length');
   // RFC 2131 §4.1: the options field says whether the other two hold options; file comes first.
-  const overload = new Reader(found.get(DHCP.overload.type) ?? NONE).u8();
+  const overload = new Reader(whole(found.get(DHCP.overload.type) ?? [])).u8();
   if ((overload & 1 && !collect(file, found)) || (overload & 2 && !collect(sname, found)))
     return malformed(DHCP_HEADER - FILE - SNAME, 'RFC 2132 §2', 'option length in file or sname');
-  const options = [...found].map(([type, data]) => ({ type, data }));
+  const options = [...found].map(([type, parts]) => ({ type, data: whole(parts) }));
   return ok({ op, htype, hlen, xid, flags, ciaddr, giaddr, chaddr, options });
 }
 
+/** By type, in the order of the packet. Joined once at the end: a peer repeats a type as often as it likes. */
+type Parts = Map<number, Uint8Array[]>;
+
+const whole = (parts: readonly Uint8Array[]): Uint8Array =>
+  parts.reduce((w, part) => w.bytes(part), new Writer()).done();
+
 /** Adds the options of one field; false when one reaches beyond it. What comes twice is one long option (RFC 3396 §5). */
-function collect(field: Uint8Array, into: Map<number, Uint8Array>): boolean {
+function collect(field: Uint8Array, into: Parts): boolean {
   const r = new Reader(field);
   while (r.left > 0) {
     const type = r.u8();
@@ -69,7 +74,9 @@ function collect(field: Uint8Array, into: Map<number, Uint8Array>): boolean {
     if (type === END) return true;
     const data = r.bytes(r.u8());
     if (r.overrun) return false;
-    into.set(type, Uint8Array.of(...(into.get(type) ?? []), ...data));
+    const parts = into.get(type);
+    if (parts === undefined) into.set(type, [data]);
+    else parts.push(data);
   }
   return true; // RFC 2131 §4.1 wants an End; without one the field is the end
 }
@@ -77,11 +84,9 @@ function collect(field: Uint8Array, into: Map<number, Uint8Array>): boolean {
 /** Options of more than 255 octets are our bug. */
 export function encodeDhcp(m: DhcpMessage): Uint8Array {
   const w = new Writer(LEAST).u8(m.op).u8(m.htype).u8(m.hlen).u8(0).u32(m.xid).u16(0).u16(m.flags);
-  w.bytes(quad(m.ciaddr)).bytes(new Uint8Array(8)).bytes(quad(m.giaddr)).bytes(m.chaddr);
+  w.bytes(ip4.write(m.ciaddr)).bytes(new Uint8Array(8)).bytes(ip4.write(m.giaddr)).bytes(m.chaddr);
   w.bytes(new Uint8Array(SNAME + FILE)).u32(COOKIE);
   for (const { type, data } of m.options) w.u8(type).u8(data.length).bytes(data);
   w.u8(END);
   return w.bytes(new Uint8Array(Math.max(0, LEAST - w.length))).done();
 }
-
-const quad = (address: string): Uint8Array => Uint8Array.from(address.split('.'), Number);

@@ -1,4 +1,5 @@
 /** Classless static routes: prefix length, its significant octets, gateway. RFC 3442, "Classless Route Option Format". */
+import { ip4 } from '../ppp/options.js';
 import { Reader, Writer } from '../reader.js';
 
 export interface Route {
@@ -28,11 +29,10 @@ export function writeRoutes(routes: readonly Route[]): Uint8Array {
   for (const { network, gateway } of routes) {
     const [address = '', length] = network.split('/');
     w.u8(Number(length))
-      .bytes(quad(address).subarray(0, octetsOf(Number(length))))
-      .bytes(quad(gateway));
+      .bytes(ip4.write(address).subarray(0, octetsOf(Number(length))))
+      .bytes(ip4.write(gateway));
   }
   return w.done();
 }
 
 const octetsOf = (length: number): number => Math.ceil(length / 8);
-const quad = (address: string): Uint8Array => Uint8Array.from(address.split('.'), Number);

@@ -122,6 +122,14 @@ t.test('one prefix for each client, none beyond the pool, and no addresses', asy
   new Rig(false).server.stop();
 });
 
+t.test('however many associations there are, the answer is small', async (t) => {
+  const rig = new Rig();
+  const said = rig.ask(REQUEST, CLIENT, SERVER, IA_PD(), ...new Array<string>(4_000).fill(IA_NA));
+  t.match(said, /^7 .*<ia-pd 7 1800 .*<dns/);
+  t.equal(said.match(/<ia-/g)?.length, 8);
+  t.equal(rig.ask(RELEASE, CLIENT, SERVER, ...new Array<string>(4_000).fill(IA_PD(8))).match(/<ia-/g)?.length, 8);
+});
+
 t.test('what is discarded: RFC 8415 §16', async (t) => {
   const rig = new Rig();
   const LONG = `0001 0083 ${'00'.repeat(0x83)}`;

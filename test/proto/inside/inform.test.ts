@@ -101,6 +101,10 @@ t.test('what is asked is answered, in our order: RFC 2131 §4.3.1, §4.3.5', asy
 t.test('RFC 6842 §3: the client’s identifier comes back as it was', async (t) => {
   const clientId: DhcpOption = { name: 'clientId', value: Uint8Array.of(8, 0, 0, 0, 1, 0, 0) };
   t.match(told([INFORM, clientId]).options, /<client 08000000010000>/);
+  const half = { type: 61, data: new Uint8Array(200) };
+  const options = [INFORM, { name: 'maxSize', value: 1_400 } as const].map((o) => dhcpOptions.encode(o));
+  const long = told([], {}, { options: [...options, half, half] });
+  t.equal(long.options, told([INFORM]).options, 'two parts of 200 octets (RFC 3396): no length octet says 400');
 });
 
 t.test('RFC 2131 §2: what does not fit into 576 octets, or what the client takes, is left out', async (t) => {

@@ -145,3 +145,12 @@ t.test('what is no question for us', async (t) => {
   t.same(rig.dhcp('0b123456', linkLocal(fromHex('0200000000000043'))), ['ignored RFC 8415 §13']);
   t.same(rig.dhcp('02123456'), ['ignored RFC 8415 §16']);
 });
+
+t.test('an answer that is larger than the link is not sent: RFC 8200 §5', async (t) => {
+  const request = '0b000001 0001 0002 0003';
+  const server = fromHex('20010db8000000000000000000000053');
+  const dns = (n: number) => new Rig({ mtu: 1_280, dns: new Array<Uint8Array>(n).fill(server) });
+  // 40 and 8 of headers, 4 of the message, 6 each for the identifiers, 4 for the option.
+  t.same(dns(75).dhcp(request), ['DHCPv6 7 547>546 to fe80::200:0:0:42'], '1268 octets');
+  t.same(dns(76).dhcp(request), ['ignored RFC 8200 §5'], '1284 octets');
+});
