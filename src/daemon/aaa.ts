@@ -7,7 +7,7 @@ import type { AuthRequest, AuthResult, EapChallenge } from '../proto/ppp/events.
 import { ntPasswordHash, verifyChapMd5, verify as verifyMsChapV2, verifyPap } from '../proto/ppp/mschap.js';
 import { newPassword } from '../proto/ppp/password-change.js';
 import { brokenBinding, type IdentityBindings } from './identity.js';
-import type { Limit, Realms, User, UserStore } from './users.js';
+import { isPassword, type Limit, type Realms, type User, type UserStore } from './users.js';
 
 export interface AuthContext {
   /** The client's outer address: NAS accounting, and the rule for reconnects. */
@@ -102,10 +102,6 @@ export class LocalAaa implements Aaa {
       const { result, cause } = refuse('expired', 648, 'Password expired');
       return { cause, result: changePassword === undefined ? result : { ...result, change: true } };
     }
-    if (proof.password !== undefined) {
-      const error = this.#change(user, proof.password);
-      if (error !== undefined) return { ...refuse('change-failed', 709, 'Password not changed'), facts: { error } };
-    }
     context.claim(user.name);
     const limit = user.sessions ?? this.#options.sessionsPerUser;
     if (limit > 0 && this.#heldBy(user.name) >= limit) {
@@ -113,6 +109,14 @@ export class LocalAaa implements Aaa {
     }
     const address = this.#options.pool.acquire(user.name);
     if (address === undefined) return refuse('no-address', 649, 'No address free');
+    // Last: whoever is refused for another reason still has the password he knows.
+    if (proof.password !== undefined) {
+      const error = this.#change(user, proof.password);
+      if (error !== undefined) {
+        this.#options.pool.release(address);
+        return { ...refuse('change-failed', 709, 'Password not changed'), facts: { error } };
+      }
+    }
     this.#held.set(user.name, this.#heldBy(user.name) + 1);
     const { dns, nbns } = this.#options;
     const accepted = { ok: true as const, user: user.name, address, dns, nbns };
@@ -132,6 +136,7 @@ export class LocalAaa implements Aaa {
     if (!user.expired || changePassword === undefined) return 'nobody asked for a new password';
     if (ntPasswordHash(password).every((octet, i) => octet === user.ntHash.reveal()[i]))
       return 'it is the old password';
+    if (!isPassword(password)) return 'it has control characters';
     try {
       changePassword(user, password);
     } catch (error) {

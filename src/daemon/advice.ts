@@ -3,7 +3,16 @@
  * One table for the hints of the log, for `lockstep trace` and for docs/troubleshooting.md (a test compares). Windows error
  * numbers are those of ras and rasdial.
  */
-import { type Ending, NO_ADDRESS, NOT_CONVERGED, SILENT, VANISHED } from '../proto/ppp/ending.js';
+import {
+  AUTH_LATE,
+  AUTH_UNANSWERED,
+  type Ending,
+  NO_ADDRESS,
+  NOT_CONVERGED,
+  SILENT,
+  UNPROVEN,
+  VANISHED,
+} from '../proto/ppp/ending.js';
 import type { AuthCause } from './aaa.js';
 
 export type IkeCause =
@@ -279,9 +288,15 @@ export function linkCause(end: Ending, stage: Stage, refused: AuthCause | undefi
       return 'no-ipcp';
     case VANISHED.reason:
       return 'vanished';
+    // EAP goes on when the store has decided, and so `stage` is beyond it.
+    case AUTH_LATE:
+    case AUTH_UNANSWERED:
+      return refused ?? 'auth-silent';
+    case UNPROVEN.reason:
+      return 'protocol-error';
   }
   if (end.by === 'auth') return refused ?? 'no-common-auth';
-  if (end.by === 'timeout') return stage === 'auth' ? (refused ?? 'auth-silent') : 'vanished';
+  if (end.by === 'timeout') return 'vanished';
   return stage === 'ipcp' ? 'no-ipcp' : 'protocol-error';
 }
 

@@ -84,7 +84,8 @@ export function checkConfig(config: Config): void {
     );
 }
 
-function checkDhcp({ dhcp, routes, origin }: Config): void {
+/** @throws ConfigError */
+export function checkDhcp({ dhcp, routes, origin }: Config): void {
   const wrong = dhcp.routes === 'auto' ? undefined : splitTunnelProblem(dhcp.routes, routes);
   if (wrong === undefined) return;
   const { at, problem, allowed } = wrong;

@@ -62,12 +62,13 @@ looked for first, then the name without what \`ppp.realms\` lets be taken off. T
 MS-CHAPv2 may set a new one in the same breath, and Windows asks for it; it takes the place of the old in this file, in the same form
 (\`password\` or \`nt_hash\`), and \`expired\` goes. So the daemon must be able to write the file and make another beside it: put it
 where only it can, \`users_file: /var/lib/lockstep/users.yaml\`, for its unit may write nothing below /etc. A file that cannot be written
-is said at the start (\`users.not-writable\`), and refuses the change (\`cause: change-failed\`), not the user's next try.
+is said at the start (\`users.not-writable\`), and refuses the change (\`cause: change-failed\`), not the user's next try. Control characters in a new password refuse it, too. Whoever types
+one has what is left of \`ppp.setup_timeout\`: make that longer where people need more than a minute.
 
 ## What SIGHUP takes over
 
 The users, \`users_file\`, \`identity\` and \`dhcp.\`; keys, certificates, revocation lists, proposals and lifetimes: all of \`ike.\` but \`ike.aggressive\`, \`ike.charon\`,
 \`ike.allow_foreign\` and \`ike.vici\`. Clients that are connected stay, under what they connected with; new ones need the new.
 The log says which keys were taken over (\`config.reloaded\`) and which wait for a restart (\`config.needs-restart\`). With a mistake
-in either file nothing changes, and one sentence in the log says what is wrong.
+in either file, or a \`dhcp.routes\` beyond the \`routes\` in force, nothing changes, and one sentence in the log says what is wrong.
 `;

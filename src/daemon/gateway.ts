@@ -76,6 +76,8 @@ export class Gateway {
   #metricsServer: LocalServer | undefined;
   #statusPage: LocalServer | undefined;
   #users: UserStore;
+  /** For each reload that waits for charon: users who set a new password since its file was read. */
+  readonly #reloading = new Set<User[]>();
   #policyInForce: IkePolicy | undefined;
   #state: StatusView['state'] = 'starting';
   #shutBecause: string | null = 'starting';
@@ -189,12 +191,10 @@ export class Gateway {
     users.check(next, ownAddresses(this.#o));
     const policy = applied.some((key) => key.startsWith('ike.')) ? this.#policy(next) : undefined;
     this.#inside.routeTo(users.addresses);
-    if (policy !== undefined) {
-      await this.#sidecar?.reload(policy);
-      this.#policyInForce = policy;
-    }
+    const changed = policy === undefined ? [] : await this.#reloadIke(policy);
+    const kept = users.file === this.#users.file ? changed : [];
     this.#config = next;
-    this.#reloadUsers(users);
+    this.#reloadUsers(kept.reduce((store, user) => store.withPasswordOf(user), users));
     if (applied.length > 0) for (const { event, hint } of configWarnings(next)) log.warn(event, { hint });
     log.info('config.reloaded', { applied });
     if (restart.length > 0)
@@ -202,6 +202,19 @@ export class Gateway {
         keys: restart,
         hint: 'these keys keep their old values until lockstepd restarts',
       });
+  }
+
+  /** Resolves to the users who set a new password meanwhile. */
+  async #reloadIke(policy: IkePolicy): Promise<readonly User[]> {
+    const changed: User[] = [];
+    this.#reloading.add(changed);
+    try {
+      await this.#sidecar?.reload(policy);
+    } finally {
+      this.#reloading.delete(changed);
+    }
+    this.#policyInForce = policy;
+    return changed;
   }
 
   #policy({ ike }: Config): IkePolicy | undefined {
@@ -435,6 +448,7 @@ export class Gateway {
 
   #changePassword(user: User, password: string): void {
     this.#users = storePassword(this.#users, user, password, this.#config.stateDir);
+    for (const changed of this.#reloading) changed.push(this.#users.find(user.name)!);
     this.#o.log.info('user.password-changed', { user: user.name });
   }
 

@@ -1,5 +1,6 @@
 /** What SIGHUP may change while clients are connected, and what waits for a restart. Pure. */
 import type { Config, IkeConfig } from './config.js';
+import { checkDhcp } from './config-check.js';
 import { camel, leaves } from './config-schema.js';
 
 /** Keys that differ between two configurations; of the secrets and certificates, when what the files hold differs. */
@@ -27,10 +28,12 @@ export function configChange(before: Config, after: Config): ConfigChange {
   return { applied: changed.filter(reloadable), restart: section ? ['ike', ...restart] : restart };
 }
 
-/** `before` with what of `after` needs no restart. */
+/** `before` with what of `after` needs no restart. @throws ConfigError when the two make no sense together */
 export function withReloadable(before: Config, after: Config): Config {
   const { origin, usersFile, identity, dhcp } = after;
-  return { ...before, origin, usersFile, identity, dhcp, ike: withFixed(before.ike, after.ike) };
+  const next = { ...before, origin, usersFile, identity, dhcp, ike: withFixed(before.ike, after.ike) };
+  checkDhcp(next);
+  return next;
 }
 
 function withFixed(before: IkeConfig | null, after: IkeConfig | null): IkeConfig | null {

@@ -56,6 +56,7 @@ type Attempt = Mutable<Omit<AttemptView, 'steps' | 'shows'>> & {
   readonly steps: StepView[];
   ike?: string;
   session?: string;
+  informed?: true;
   touched: number;
 };
 type Fields = Readonly<Record<string, unknown>>;
@@ -131,6 +132,11 @@ export class Timeline {
     if (attempt === undefined) return;
     this.#learn(attempt, fields);
     if (story.stage !== undefined) this.#reach(attempt, story.stage);
+    if (event === 'dhcp.informed') {
+      // The client asks as often as it likes, and would push the others out.
+      if (attempt.informed === true) return;
+      attempt.informed = true;
+    }
     this.#step(attempt, story.say(fields));
     if (event === 'tunnel.up') this.#because(attempt, undefined, null, null); // late, but it came
     if (event === 'session.up') attempt.state = 'up';

@@ -112,6 +112,14 @@ export class UserStore {
     return new UserStore(this.file, new Map(this.#users).set(user.name, user), this.#origins);
   }
 
+  /** The same with a user's new password; whoever is here no more stays out. */
+  withPasswordOf({ name, ntHash, password }: User): UserStore {
+    const here = this.#users.get(name);
+    if (here === undefined) return this;
+    const { password: _, ...rest } = here;
+    return this.with({ ...rest, expired: false, ntHash, ...(password === undefined ? {} : { password }) });
+  }
+
   /** user -> fixed address, as AddressPool takes them. */
   *fixedAddresses(): IterableIterator<[user: string, address: string]> {
     for (const { name, address } of this) if (address !== undefined) yield [name, address];
@@ -187,11 +195,11 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
   const { password, nt_hash, address, disabled = false, expired = false, sessions, limit, routes } = fields;
   if ((password === undefined) === (nt_hash === undefined))
     fail(undefined, password === undefined ? 'has no password' : 'has two passwords', 'either password or nt_hash');
-  if (password !== undefined && (typeof password !== 'string' || password === '' || password.length > 256))
+  if (password !== undefined && !(typeof password === 'string' && isPassword(password)))
     fail(
       'password',
       'the value (not shown) is not a text',
-      'a text of 1 to 256 characters; quote it when it looks like a number',
+      'a text of 1 to 256 characters without control characters; quote it when it looks like a number',
     );
   // YAML reads 32 decimal digits as a number: ask for quotes rather than guess.
   if (nt_hash !== undefined && (typeof nt_hash !== 'string' || !/^[0-9a-fA-F]{32}$/.test(nt_hash)))
@@ -224,6 +232,9 @@ function parseUser(yaml: YamlFile, name: string, entry: unknown): User {
     ...(limit === undefined ? {} : { limit: parseLimit(limit, (problem, allowed) => fail('limit', problem, allowed)) }),
   };
 }
+
+/** What a file, a profile and a person can all hold: no control characters, no half of a surrogate pair. */
+export const isPassword = (text: string): boolean => text !== '' && text.length <= 256 && !/[\p{Cc}\p{Cs}]/u.test(text);
 
 /** One number for both ways, or one for each. */
 function parseLimit(raw: unknown, fail: (problem: string, allowed: string) => never): Limit {

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { linux } from '../../src/ctl/profile/linux.js';
 import { runCtl, scratch } from '../lib/ctl-rig.js';
 
 /** Every character that means something to one of the languages. */
@@ -129,6 +130,21 @@ print(json.dumps({s:dict(c[s]) for s in c.sections()}))`;
     ipv4: { 'never-default': 'true', route1: '10.1.0.0/24' },
   });
   t.notMatch(out.replace(keyfile!, ''), /'k'/);
+});
+
+t.test('linux: no line of a keyfile ends before its value does', async (t) => {
+  const evil = `x\nEND-OF-KEYFILE\ntouch /tmp/owned\r\n`;
+  const { text } = linux({
+    name: 'VPN',
+    server: '203.0.113.5',
+    user: 'alice',
+    password: evil,
+    psk: 'k',
+    routes: [],
+    behindNat: false,
+  });
+  t.match(text, 'password=x\\nEND-OF-KEYFILE\\ntouch /tmp/owned\\r\\n\n');
+  t.equal(text.split('\n').filter((line) => line === 'END-OF-KEYFILE').length, 1);
 });
 
 t.test('routeros: what has a meaning there is written in hexadecimal', async (t) => {

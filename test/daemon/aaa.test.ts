@@ -39,6 +39,7 @@ function make(sessionsPerUser = 2, last = '10.0.0.4', identities: IdentityBindin
   return { pool, claims, context, ask: (request: AuthRequest) => aaa.authenticate(request, context), aaa };
 }
 
+const FIRST = ipv4ToNumber('10.0.0.2')!;
 const pap = (user: string, password: string): AuthRequest => ({ method: 'pap', user, password });
 const leased = (v: Awaited<ReturnType<ReturnType<typeof make>['ask']>>) => (v.result.ok ? v.result.address : v.cause);
 
@@ -62,13 +63,13 @@ t.test('MS-CHAPv2: the user, the address, the name servers, and the proof that w
 t.test('an expired password: refused, or good for setting a new one, once', async (t) => {
   const store = UserStore.parse('users.yaml', 'users: {fay: {password: old, expired: true}, gus: {password: old}}');
   const kept: [string, string][] = [];
-  const aaa = (changePassword?: (user: { name: string }, password: string) => void) =>
+  const aaa = (changePassword?: (user: { name: string }, password: string) => void, addresses = 3) =>
     new LocalAaa({
       users: () => store,
       realms: 'any',
       ...(changePassword === undefined ? {} : { changePassword }),
       identities: () => new Map(),
-      pool: new AddressPool({ ranges: [{ first: ipv4ToNumber('10.0.0.2')!, last: ipv4ToNumber('10.0.0.4')! }] }),
+      pool: new AddressPool({ ranges: [{ first: FIRST, last: FIRST + addresses - 1 }] }),
       dns: [],
       nbns: [],
       sessionsPerUser: 2,
@@ -102,6 +103,12 @@ t.test('an expired password: refused, or good for setting a new one, once', asyn
     cause: 'change-failed',
     facts: { error: Error },
   });
+  const controls = await changing.authenticate(change('fay', 'new\nrm'), context);
+  t.match(controls, { cause: 'change-failed', facts: { error: /control characters/ } }, 'no file may hold it');
+  const full = aaa((user, password) => void kept.push([user.name, password]), 1);
+  t.equal(leased(await full.authenticate(change('fay', 'old'), context)), 'change-failed');
+  t.match(await full.authenticate(pap('gus', 'old'), context), { result: { ok: true } }, 'the address is free again');
+  t.match(await full.authenticate(change('fay', 'new'), context), { cause: 'no-address' });
   t.strictSame(kept, [], 'nothing was kept so far');
   t.match(await changing.authenticate(change('CORP\\fay', 'new'), context), { result: { ok: true, user: 'fay' } });
   t.strictSame(kept, [['fay', 'new']]);

@@ -1,6 +1,15 @@
 import t from 'tap';
 import { ADVICE, adviceFor, byPeer, isFailure, linkCause } from '../../src/daemon/advice.js';
-import { type Ending, NO_ADDRESS, NOT_CONVERGED, SILENT, VANISHED } from '../../src/proto/ppp/ending.js';
+import {
+  AUTH_UNANSWERED,
+  authTimedOut,
+  type Ending,
+  NO_ADDRESS,
+  NOT_CONVERGED,
+  SILENT,
+  UNPROVEN,
+  VANISHED,
+} from '../../src/proto/ppp/ending.js';
 
 t.test('the error numbers people ask about are all there', async (t) => {
   const shown = Object.values(ADVICE).flatMap((a) => a.shows);
@@ -17,8 +26,13 @@ t.test('why a link ended', async (t) => {
   t.equal(linkCause(VANISHED, 'up', undefined), 'vanished');
   t.equal(linkCause(end('auth'), 'lcp', undefined), 'no-common-auth');
   t.equal(linkCause(end('auth'), 'auth', 'disabled'), 'disabled');
-  t.equal(linkCause(end('timeout'), 'auth', undefined), 'auth-silent');
-  t.equal(linkCause(end('timeout'), 'auth', 'wrong-password'), 'wrong-password');
+  // EAP-MSCHAPv2: the client has still to acknowledge our proof when the store has decided.
+  for (const stage of ['auth', 'ipcp'] as const) {
+    t.equal(linkCause(authTimedOut('x'), stage, undefined), 'auth-silent');
+    t.equal(linkCause(end('timeout', AUTH_UNANSWERED), stage, undefined), 'auth-silent');
+    t.equal(linkCause(end('timeout', AUTH_UNANSWERED), stage, 'wrong-password'), 'wrong-password');
+    t.equal(linkCause(UNPROVEN, stage, undefined), 'protocol-error');
+  }
   t.equal(linkCause(end('protocol'), 'ipcp', undefined), 'no-ipcp');
   t.equal(linkCause(end('protocol'), 'lcp', undefined), 'protocol-error');
   t.equal(

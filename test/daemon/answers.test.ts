@@ -56,6 +56,11 @@ t.test(
     ]);
     const [attempt] = rig.timeline.view({ peer: 'bob' }).attempts;
     t.equal(attempt?.steps.at(-1)?.text, 'the client asked by DHCPINFORM and was told 2 networks');
+    bob.sendIp(inform(bob.address!));
+    await rig.settle();
+    t.equal(rig.events('dhcp.informed').length, 3);
+    const [again] = rig.timeline.view({ peer: 'bob' }).attempts;
+    t.strictSame(again?.steps, attempt?.steps, 'the first only: it may ask without end');
   },
 );
 

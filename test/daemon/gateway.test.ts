@@ -9,7 +9,7 @@ import { Gateway } from '../../src/daemon/gateway.js';
 import type { Overview } from '../../src/daemon/status-page.js';
 import { UserStore } from '../../src/daemon/users.js';
 import type { RawListener } from '../../src/io/firewall.js';
-import { Client, SERVER } from '../lib/daemon-client.js';
+import { Client, type ClientOptions, SERVER } from '../lib/daemon-client.js';
 import { type LogLine, memoryLog } from '../lib/daemon-rig.js';
 import { childSa, childUp, ikeSa } from '../lib/ike-events.js';
 import { MemoryHost } from '../lib/memory-host.js';
@@ -21,15 +21,22 @@ const settle = async () => {
 interface Raw {
   readonly raw?: RawListener;
   readonly yaml?: string;
+  readonly users?: string;
 }
 
+const ALICE = 'users: {alice: {password: wonderland}}\n';
+
 /** A gateway on a memory host, and the directory of its files. */
-function make(t: Test, host = new MemoryHost(), { raw, yaml = 'ike: {psk_file: psk}' }: Raw = {}) {
+function make(
+  t: Test,
+  host = new MemoryHost(),
+  { raw, yaml = 'ike: {psk_file: psk}', users: entries = ALICE }: Raw = {},
+) {
   const dir = mkdtempSync(join(tmpdir(), 'gw-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
   const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 });
   write('psk', 'a shared key\n');
-  write('users.yaml', 'users: {alice: {password: wonderland}}\n');
+  write('users.yaml', entries);
   write('lockstep.yaml', `${yaml}\nusers_file: users.yaml\nrun_dir: run\nstate_dir: state\n`);
   const config = loadConfig(join(dir, 'lockstep.yaml'), {});
   const users = UserStore.load(config.usersFile);
@@ -344,17 +351,18 @@ t.test('the packet thread fails: told once, everything else stops in order, noth
   );
 });
 
-/** Mark 1's client, dialled and connected. */
-const connected = async (host: MemoryHost) => {
-  const client = new Client(host.clock, 5, { mark: 1 }, (path, data) => host.plane.receive(path, data));
+/** A client, dialled and connected. */
+const connected = async (host: MemoryHost, options: Partial<ClientOptions> = {}) => {
+  const mark = options.mark ?? 1;
+  const client = new Client(host.clock, 4 + mark, { ...options, mark }, (path, data) => host.plane.receive(path, data));
   const pump = async (ms: number) => {
     for (const end = host.clock.now() + ms; host.clock.now() <= end; host.clock.run(host.clock.now() + 100)) {
       await settle();
-      for (const { data } of host.plane.takeSent()) client.receive(data);
+      for (const { path, data } of host.plane.takeSent()) if (path.mark === mark) client.receive(data);
       await settle();
     }
   };
-  host.monitor.push(childUp(ikeSa('1', [childSa('1', 1)])));
+  host.monitor.push(childUp(ikeSa(String(mark), [childSa(String(mark), mark)])));
   client.dial();
   await pump(1_000);
   return { client, pump };
@@ -464,6 +472,27 @@ t.test('a new configuration: charon gets it while sessions stay; refused, everyt
     ['users.reloaded', 'config.reloaded', 'config.needs-restart'],
   );
   await gateway.stop('end');
+});
+
+t.test('a password that a client sets while charon reloads stays, though the new users were read before', async (t) => {
+  const { host, config, open } = make(t, new MemoryHost(), {
+    yaml: 'ike: {psk_file: psk}\nppp: {password_change: true}',
+    users: 'users: {alice: {password: wonderland, expired: true}, bob: {password: x}}\n',
+  });
+  const gateway = open();
+  await gateway.start();
+  const held = deferred();
+  const load = host.monitor.loadPolicy.bind(host.monitor);
+  host.monitor.loadPolicy = (policy) => held.promise.then(() => load(policy));
+  const legacy = { ...config, ike: { ...config.ike!, legacy: true } };
+  const reloaded = gateway.reload(legacy, UserStore.load(config.usersFile));
+  const { client } = await connected(host, { ppp: { newPassword: 'looking-glass' } });
+  t.match(client.events.at(-1), /^up /);
+  held.resolve();
+  await reloaded;
+  const again = await connected(host, { mark: 2, address: '198.51.100.3', passwords: ['looking-glass'] });
+  t.match(again.client.events.at(-1), /^up /);
+  await Promise.all([gateway.stop('end'), again.pump(12_100)]);
 });
 
 t.test('new users: what is wrong with them is found before anything is changed', async (t) => {

@@ -56,6 +56,13 @@ t.test('what differs, by what it takes', async (t) => {
   for (const [before, after, applied, restart] of ROWS) t.strictSame(configChange(before, after), { applied, restart });
 });
 
+t.test('what is new must make sense with what stays: networks of dhcp.routes beyond the old `routes`', async (t) => {
+  const before = load('routes: [10.1.0.0/16]');
+  const after = load('routes: [10.1.0.0/16, 10.2.0.0/16]\ndhcp: {routes: [10.2.0.0/16]}');
+  t.throws(() => withReloadable(before, after), { message: /dhcp\.routes\[0\]: 10\.2\.0\.0\/16 is in no network/ });
+  t.strictSame(withReloadable(after, before).routes, after.routes);
+});
+
 t.test('what needs a restart stays; the rest is in force, and is no change any more', async (t) => {
   for (const [before, after, , restart] of ROWS) {
     const now = withReloadable(before, after);

@@ -95,7 +95,7 @@ t.test('a mistake is one sentence with the line and without the secret', async (
     ],
     [
       'users:\n  a:\n    password: 123456',
-      ':3: users.a.password: the value (not shown) is not a text; allowed: a text of 1 to 256 characters; quote it when it looks like a number',
+      ':3: users.a.password: the value (not shown) is not a text; allowed: a text of 1 to 256 characters without control characters; quote it when it looks like a number',
     ],
     [
       'users:\n  a:\n    nt_hash: s3cret',
@@ -235,5 +235,7 @@ t.test('a new password of an expired one: in the file and in the store, in the f
   }
   t.equal(both.find('carol'), undefined, 'what was not taken over yet stays so');
   t.match(readFileSync(file, 'utf8'), '# the boss');
+  for (const bad of ['x'.repeat(257), 'a\nb', 'a\u0085', 'a\ud800'])
+    t.throws(() => parse(`users: {a: {password: ${JSON.stringify(bad)}}}`), ConfigError, JSON.stringify(bad));
   t.throws(() => storePassword(before, before.find('alice')!, 'x'.repeat(257), t.testdirName), ConfigError);
 });

@@ -61,7 +61,12 @@ export function keyfile(f: Fields): string {
     .join('');
 }
 
-/** GLib's key files: a backslash begins an escape, spaces in front are skipped. */
-const value = (text: string): string => text.replaceAll('\\', '\\\\').replace(/^ +/, (s) => '\\s'.repeat(s.length));
+/** GLib's key files: a backslash begins an escape, spaces in front are skipped. A line break would end the document of the shell. */
+const value = (text: string): string =>
+  text
+    .replaceAll('\\', '\\\\')
+    .replaceAll('\n', '\\n')
+    .replaceAll('\r', '\\r')
+    .replace(/^ +/, (s) => '\\s'.repeat(s.length));
 
 const oneLine = (text: string): string => text.replace(/[\r\n]/g, ' ');

@@ -8,6 +8,7 @@ import { sameBytes } from '../../wire/reader.js';
 import { after, type Instant } from '../machine.js';
 import type { Authentication, AuthenticatorConfig, AuthenticatorHooks } from './auth.js';
 import { type ChapAnswer, ChapExchange } from './chap-exchange.js';
+import { AUTH_UNANSWERED } from './ending.js';
 import type { AuthResult } from './events.js';
 import { AUTH_RETRY_MS, AUTH_TRANSMISSIONS } from './limits.js';
 
@@ -61,7 +62,7 @@ export class ChapAuthenticator implements Authentication {
     this.#phase = 'denied';
     this.#hooks.failed(now, {
       by: 'timeout',
-      reason: 'authentication timed out',
+      reason: AUTH_UNANSWERED,
       hint: 'the client never answered the CHAP Challenge',
     });
   }

@@ -9,6 +9,7 @@ import { malformed } from '../../wire/result.js';
 import { after, type Instant } from '../machine.js';
 import { type Authentication, type AuthenticatorConfig, type AuthenticatorHooks, denial, text } from './auth.js';
 import { type EapBackend, EapMethods, type EapResponse, type EapStep } from './eap-methods.js';
+import { AUTH_UNANSWERED } from './ending.js';
 import type { AuthResult, EapChallenge } from './events.js';
 import { AUTH_RETRY_MS, EAP_RETRY_CAP_MS, EAP_TRANSMISSIONS, MAX_EAP_ROUNDS, MAX_NAME } from './limits.js';
 import type { GiveUp } from './negotiation.js';
@@ -57,7 +58,7 @@ export class EapAuthenticator implements Authentication {
       return;
     }
     this.#close('denied');
-    this.#hooks.failed(now, { by: 'timeout', reason: 'authentication timed out', hint: this.waitingFor() });
+    this.#hooks.failed(now, { by: 'timeout', reason: AUTH_UNANSWERED, hint: this.waitingFor() });
   }
 
   receive(now: Instant, information: Uint8Array): void {

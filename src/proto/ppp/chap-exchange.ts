@@ -10,6 +10,7 @@ import {
 } from '../../wire/ppp/chap.js';
 import { type Decoded, malformed, ok } from '../../wire/result.js';
 import { type AuthenticatorConfig, ascii, type Denied, denial, type Granted, text } from './auth.js';
+import { UNPROVEN } from './ending.js';
 import type { AuthRequest, AuthResult } from './events.js';
 import { CHALLENGE_LENGTH, MAX_NAME } from './limits.js';
 import type { GiveUp } from './negotiation.js';
@@ -104,13 +105,6 @@ export class ChapExchange {
     return encodeMsChapV2Failure({ error: denied.code, retry, challenge: this.#challenge, version: 3, message });
   }
 }
-
-/** RFC 2759 §5: the peer ends the session when our proof is wrong; only in EAP does it say so first. */
-const UNPROVEN: GiveUp = {
-  by: 'protocol',
-  reason: 'the client does not accept our proof that we know the password',
-  hint: 'client and gateway have different passwords, or hash different spellings of the name',
-};
 
 /** What the datagram held, kept beyond it. */
 const copied = <T extends object>(parts: T): T =>

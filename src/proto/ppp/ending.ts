@@ -53,11 +53,18 @@ export const VANISHED: Ending = {
   hint: 'the client vanished without a goodbye: network change, sleep, or a NAT mapping that expired',
 };
 
-export const authTimedOut = (hint: string): Ending => ({
-  by: 'timeout',
-  reason: 'authentication was not finished in time',
-  hint,
-});
+export const AUTH_LATE = 'authentication was not finished in time';
+export const authTimedOut = (hint: string): Ending => ({ by: 'timeout', reason: AUTH_LATE, hint });
+
+/** One packet of it was sent as often as it may be. */
+export const AUTH_UNANSWERED = 'authentication timed out';
+
+/** RFC 2759 §5: the peer ends the session when our proof is wrong; only in EAP does it say so first. */
+export const UNPROVEN = {
+  by: 'protocol',
+  reason: 'the client does not accept our proof that we know the password',
+  hint: 'client and gateway have different passwords, or hash different spellings of the name',
+} as const satisfies Ending;
 
 /** Text as it may stand in a Terminate-Request: printable ASCII, short. */
 export const terminateData = (reason: string): Uint8Array =>
