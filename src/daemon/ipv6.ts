@@ -19,6 +19,9 @@ import type { Session } from './registry.js';
 /** Our interface identifier, the same in all sessions: fe80::1. */
 export const OUR_INTERFACE_ID = new Writer(8).u64(1n).done();
 
+/** Log lines of one session. */
+const MAX_SAID = 20;
+
 export interface Ipv6Settings {
   /** A /64: shared by all. A shorter one: each session gets a /64 of it. */
   readonly network: Prefix6;
@@ -43,6 +46,10 @@ export class Ipv6 {
   /** Absent: the network is shared. */
   readonly #pool: PrefixPool | undefined;
   readonly #delegated: PrefixPool | undefined;
+  /** Of a shared network: interface identifiers in hex, which make the addresses. */
+  readonly #holders = new Map<string, Session>();
+  /** What was said of a session: a peer opens, closes and asks as often as it likes. */
+  readonly #said = new WeakMap<Session, Set<string>>();
 
   constructor(options: Ipv6Options) {
     this.#o = options;
@@ -51,28 +58,30 @@ export class Ipv6 {
     if (delegate !== null) this.#delegated = new PrefixPool(delegate.network, delegate.length);
   }
 
+  /** Another session has the address that this identifier makes. */
+  taken(session: Session, interfaceId: Uint8Array): boolean {
+    const holder = this.#holders.get(toHex(interfaceId));
+    return holder !== undefined && holder !== session;
+  }
+
   /** The peer may use IPv6 from now on. */
   open(session: Session, interfaceId: Uint8Array): void {
     const { ipv6, log } = this.#o;
     this.close(session);
     if (ipv6 === undefined || session.user === undefined) return;
     if (session.mtu < LEAST_IPV6_MTU) {
-      log.info('ipv6.not-opened', {
-        ...idFields(session),
-        mtu: session.mtu,
-        why: `IPv6 needs an MTU of ${LEAST_IPV6_MTU}`,
-      });
+      const why = `IPv6 needs an MTU of ${LEAST_IPV6_MTU}`;
+      if (this.#isNews(session, why)) log.info('ipv6.not-opened', { ...idFields(session), mtu: session.mtu, why });
       return;
     }
     const prefix = this.#pool === undefined ? ipv6.network : this.#pool.acquire(session.user);
     if (prefix === undefined) {
-      log.warn('ipv6.no-prefix', {
-        ...idFields(session),
-        hint: 'ipv6.prefix has no /64 left: make it a larger network',
-      });
+      const hint = 'ipv6.prefix has no /64 left: make it a larger network';
+      if (this.#isNews(session, hint)) log.warn('ipv6.no-prefix', { ...idFields(session), hint });
       return;
     }
     const own = this.#pool === undefined ? { prefix: prefix.prefix | number(interfaceId), length: 128 } : prefix;
+    if (this.#pool === undefined) this.#holders.set(toHex(interfaceId), session);
     session.ipv6 = { interfaceId, prefix, own, delegated: [] };
     this.#admit(session);
   }
@@ -99,7 +108,8 @@ export class Ipv6 {
     });
     state.router = drive.add(router, (out) => this.#onRouter(session, out));
     state.router.input({ type: 'start' });
-    log.info('ipv6.up', { ...idFields(session), prefix: showPrefix6(state.own) });
+    const own = showPrefix6(state.own);
+    if (this.#isNews(session, `up ${own}`)) log.info('ipv6.up', { ...idFields(session), prefix: own });
   }
 
   /** An IPv6 packet that the packet thread did not forward. */
@@ -113,7 +123,8 @@ export class Ipv6 {
     if (state === undefined) return;
     state.router?.input({ type: 'stop' });
     state.router?.remove();
-    this.#pool?.release(state.prefix);
+    if (this.#pool === undefined) this.#holders.delete(toHex(state.interfaceId));
+    else this.#pool.release(state.prefix);
     delete session.ipv6;
     this.#admit(session);
   }
@@ -129,10 +140,9 @@ export class Ipv6 {
         const others = session.ipv6?.delegated.filter((p) => p.prefix !== out.prefix.prefix) ?? [];
         if (session.ipv6 !== undefined)
           session.ipv6.delegated = out.type === 'delegated' ? [...others, out.prefix] : others;
-        log.info(out.type === 'delegated' ? 'ipv6.delegated' : 'ipv6.withdrawn', {
-          ...idFields(session),
-          prefix: showPrefix6(out.prefix),
-        });
+        const fields = { ...idFields(session), prefix: showPrefix6(out.prefix) };
+        if (this.#isNews(session, `${out.type} ${fields.prefix}`))
+          log.info(out.type === 'delegated' ? 'ipv6.delegated' : 'ipv6.withdrawn', fields);
         return this.#admit(session);
       }
       case 'ignored':
@@ -141,6 +151,15 @@ export class Ipv6 {
       default:
         return never(out);
     }
+  }
+
+  /** Not said of this session yet, nor too much else. */
+  #isNews(session: Session, what: string): boolean {
+    const said = this.#said.get(session) ?? new Set();
+    this.#said.set(session, said);
+    if (said.has(what) || said.size >= MAX_SAID) return false;
+    said.add(what);
+    return true;
   }
 
   #admit(session: Session): void {

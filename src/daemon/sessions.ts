@@ -30,7 +30,7 @@ export interface SessionsOptions extends AnswersOptions, Ipv6Options {
   readonly registry: Registry;
   readonly aaa: Aaa;
   readonly log: Log;
-  readonly link: Omit<LinkConfig, 'mru' | 'ipv6'>;
+  readonly link: Omit<LinkConfig, 'mru' | 'ipv6' | 'interfaceIdTaken'>;
   readonly idleTimeoutMs: number;
   readonly sessionTimeoutMs: number;
   readonly maxSessions: number;
@@ -105,7 +105,7 @@ export class Sessions {
     const machine = new Link({
       ...link,
       mru: session.mtu,
-      ...(ipv6 === undefined ? {} : { ipv6: OUR_INTERFACE_ID }),
+      ...(ipv6 !== undefined && { ipv6: OUR_INTERFACE_ID, interfaceIdTaken: (id) => this.#ipv6.taken(session, id) }),
       ...(aaa.decidesEap === true && { eap: 'pass-through' }),
     });
     session.link = drive.add(machine, (out) => this.#onLink(session, out));

@@ -118,6 +118,27 @@ t.test('a shared /64: each client has the one address of its identifier', async 
   t.equal(rig.plane.takeTun().length, 1);
 });
 
+t.test('a shared /64: nobody takes the address of another, and it is free again after the session', async (t) => {
+  const rig = rigWith({ network: { prefix: 0x20010db8_00000040_00000000_00000000n, length: 64 }, delegate: null });
+  const alice = await connect(rig, 1);
+  const bob = await connect(rig, 2, 'bob', ['builder']);
+  const own = () => rig.events('ipv6.up').map(({ prefix }) => prefix);
+  t.equal(own()[0], '2001:db8:0:40:200::42/128');
+  t.not(own()[1], own()[0]);
+  for (const [client, passed] of [
+    [bob, 0],
+    [alice, 1],
+  ] as const) {
+    client.sendIpv6(ping('20010db8000000400200000000000042'));
+    await rig.settle();
+    t.equal(rig.plane.takeTun().length, passed);
+  }
+  alice.terminateLink();
+  await rig.run(20_000);
+  await connect(rig, 3, 'carol', ['christmas']);
+  t.equal(own().at(-1), own()[0]);
+});
+
 t.test('a router gets a prefix by DHCPv6, let in and given back', async (t) => {
   const rig = rigWith();
   const alice = await connect(rig, 1);
@@ -139,12 +160,18 @@ t.test('a router gets a prefix by DHCPv6, let in and given back', async (t) => {
   await dhcp(`08000001 ${IA}`);
   t.equal(prefixes(rig).at(-1), '10.99.0.2/32,fe80::200:0:0:42/128,2001:db8:0:40::/64');
   t.match(rig.events('ipv6.withdrawn'), [{ prefix: '2001:db8:100::/56' }]);
+  for (let i = 0; i < 4; i++) for (const type of ['03', '08']) await dhcp(`${type}000001 ${IA}`);
+  for (const event of ['ipv6.delegated', 'ipv6.withdrawn'])
+    t.equal(rig.events(event).length, 1, `${event} once, however often the client asks and releases`);
 });
 
 t.test('a link too small for IPv6 has none (RFC 8200 §5)', async (t) => {
   const rig = rigWith();
   const alice = await rig.connect({ mark: 1, ppp: { ipv6: ID, mru: 1_200 } });
   t.equal(alice.address, '10.99.0.2');
+  alice.restartLink();
+  await rig.run(5_000);
   t.match(rig.events('ipv6.not-opened'), [{ mtu: 1_200 }]);
+  t.equal(rig.events('ipv6.not-opened').length, 1, 'once, however often the link comes up');
   t.strictSame(advertisements(alice), []);
 });

@@ -2,7 +2,7 @@
 import type { Instant, Random } from '../machine.js';
 import type { ControlHooks } from './control.js';
 import type { LinkOut } from './events.js';
-import { type Ipv6cp, ipv6cp } from './ipv6cp.js';
+import { type Ipv6cp, type Ipv6cpConfig, ipv6cp } from './ipv6cp.js';
 
 export class Ipv6Layer {
   readonly #protocol: Ipv6cp;
@@ -11,14 +11,14 @@ export class Ipv6Layer {
 
   /** `hooks`: what all control protocols of the link have. */
   constructor(
-    ours: Uint8Array,
+    config: Ipv6cpConfig,
     random: Random,
     hooks: Pick<ControlHooks, 'send' | 'note' | 'mayAnswer' | 'peerMru'>,
     out: (event: LinkOut) => void,
   ) {
     this.#out = out;
     const nothing = (): void => {};
-    this.#protocol = ipv6cp(ours, random, {
+    this.#protocol = ipv6cp(config, random, {
       ...hooks,
       acknowledging: () => this.#acknowledging(),
       up: () => {

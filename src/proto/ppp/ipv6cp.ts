@@ -9,15 +9,23 @@ import type { PeerRule, Policy } from './negotiation.js';
 
 export type Ipv6cp = ControlProtocol<typeof IPV6CP>;
 
-/** `ours` is what we call ourselves, 8 octets. */
-export function ipv6cp(ours: Uint8Array, random: Random, hooks: ControlHooks): Ipv6cp {
+/** What of the link's configuration is of IPv6; identifiers are 8 octets. */
+export interface Ipv6cpConfig {
+  /** What we call ourselves. */
+  readonly ours: Uint8Array;
+  /** Another peer on the same prefix has this identifier: it would have the same address. */
+  readonly taken?: (interfaceId: Uint8Array) => boolean;
+}
+
+export function ipv6cp({ ours, taken = nobody }: Ipv6cpConfig, random: Random, hooks: ControlHooks): Ipv6cp {
   let suggestion: Uint8Array | undefined;
   const suggest = (): Uint8Array => {
-    suggestion ??= interfaceId(random);
+    if (suggestion === undefined || taken(suggestion)) suggestion = interfaceId(random);
     return suggestion;
   };
   const peer: PeerRule<Uint8Array> = {
-    review: (asked) => (sameBytes(asked, NO_INTERFACE_ID) || sameBytes(asked, ours) ? { nak: suggest() } : 'ack'),
+    review: (asked) =>
+      sameBytes(asked, NO_INTERFACE_ID) || sameBytes(asked, ours) || taken(asked) ? { nak: suggest() } : 'ack',
     prefer: suggest,
     wanted: true,
   };
@@ -33,6 +41,8 @@ export function ipv6cp(ours: Uint8Array, random: Random, hooks: ControlHooks): I
   };
   return new ControlProtocol({ protocol: PROTOCOL.ipv6cp, codec: ipv6cpOptions, policy, hooks });
 }
+
+const nobody = (): boolean => false;
 
 /** §4.1: random, with the "universal" bit clear; never zero, nor one as small as `ours`. */
 const interfaceId = (random: Random): Uint8Array => {

@@ -47,6 +47,8 @@ export interface PeerConfig extends PeerAuthConfig {
   readonly setupTimeoutMs: number;
   /** Its interface identifier, 8 octets; absent: no IPv6. */
   readonly ipv6?: Uint8Array;
+  /** It knows of no other peer. */
+  readonly interfaceIdTaken?: undefined;
 }
 
 /** What a Windows client asks IPCP for: the usual `ipcpOptions`. */
@@ -280,9 +282,10 @@ export class Link implements Machine<LinkIn, LinkOut> {
         : assigningIpcp(this.#config.localAddress, this.#granted!, hooks);
     this.#ipcp.open(now);
     this.#ipcp.lowerUp(now);
-    if (this.#config.ipv6 === undefined) return;
+    const { ipv6: ours, interfaceIdTaken: taken } = this.#config;
+    if (ours === undefined) return;
     const out = (event: LinkOut): void => this.#out.push(event);
-    this.#ipv6 = new Ipv6Layer(this.#config.ipv6, this.#config.random, this.#controlHooks(), out);
+    this.#ipv6 = new Ipv6Layer({ ours, ...(taken && { taken }) }, this.#config.random, this.#controlHooks(), out);
     this.#ipv6.start(now);
   }
 

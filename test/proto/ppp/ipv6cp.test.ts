@@ -1,5 +1,5 @@
 import t from 'tap';
-import { fromHex } from '../../../src/wire/reader.js';
+import { fromHex, toHex } from '../../../src/wire/reader.js';
 import { lnsConfig } from '../../lib/ppp-pair.js';
 import { Script } from '../../lib/ppp-script.js';
 
@@ -51,6 +51,19 @@ t.test('no identifier, ours, or a short one: a random one is suggested, and the 
   s.hear(asks(''));
   t.same(s.hear(asks('')), ['IPV6CP Configure-Ack 1'], 'one that wants none gets its Ack, and no IPv6');
   t.same(s.ackLast('8057'), []);
+});
+
+t.test('an identifier that another has: a free random one is suggested, RFC 5072 §4.1', async (t) => {
+  const held = new Set(['0200000000000042']);
+  const s = new Script(lnsConfig({ ipv6: OURS, interfaceIdTaken: (id) => held.has(toHex(id)) }));
+  s.toNetwork();
+  const suggested = (line = '') => /^IPV6CP Configure-Nak 1 <id ([0-9a-f]{16})>$/.exec(line)?.[1] ?? 'none';
+  const first = suggested(s.hear(asks(THEIRS)).at(-1));
+  t.equal(suggested(s.hear(asks(THEIRS)).at(-1)), first);
+  held.add(first);
+  const second = suggested(s.hear(asks(`010a ${first}`)).at(-1));
+  t.notOk(held.has(second), 'the suggestion was taken meanwhile');
+  t.same(s.hear(asks(`010a ${second}`)), [`ipv6-open ${second}`, `IPV6CP Configure-Ack 1 <id ${second}>`]);
 });
 
 t.test('our identifier is not the peer’s to choose; one that keeps asking is spared it', async (t) => {
