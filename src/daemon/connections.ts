@@ -59,6 +59,8 @@ export interface ConnectionsOptions
   readonly helloIntervalMs: number;
   /** What is known of a mark now. */
   readonly sa: (mark: number) => MarkInfo | undefined;
+  /** The other marks of its IKE SA. */
+  readonly sharing: (mark: number) => readonly number[];
   /** Whether an IKE_SA's peer proved to be `remoteId`. */
   readonly provesIdentity: (ike: IkeInfo) => boolean;
   /** Another gateway's address: peers are sent there while we drain (RFC 3193 §4), unless the drain names one. */
@@ -377,6 +379,9 @@ export class Connections {
     if (sa === undefined || this.registry.tunnelsOfMark(mark).length > 0) return;
     if ([...this.#leaving.values()].includes(mark)) return;
     if (this.#isFresh(mark) || this.#o.endpoint.isDialling(mark)) return this.#endSaLater(mark);
+    // What is left of this one goes with the last of them.
+    if (this.#o.sharing(mark).some((m) => this.registry.tunnelsOfMark(m).length > 0 || this.#o.endpoint.isDialling(m)))
+      return;
     const fields = { mark, ike: sa.ike.uniqueId, remote: sa.ike.remoteHost };
     const terminated = this.#o.terminateIke(sa.ike.uniqueId).then(
       () => void this.#o.log.info('ike.terminated', fields),

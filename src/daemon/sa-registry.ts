@@ -60,6 +60,12 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
     return entry && info(mark, entry);
   }
 
+  /** The other marks that hang on its IKE SA: a client came back under it with another proposal, and the old CHILD_SA was adopted. */
+  sharing(mark: number): number[] {
+    const id = this.#marks.get(mark)?.ike.uniqueId;
+    return [...this.#marks].filter(([other, { ike }]) => other !== mark && ike.uniqueId === id).map(([other]) => other);
+  }
+
   all(): MarkInfo[] {
     return [...this.#marks].map(([mark, entry]) => info(mark, entry));
   }

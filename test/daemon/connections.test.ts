@@ -346,6 +346,29 @@ t.test(
   },
 );
 
+t.test(
+  'back under a new mark while the IKE SA still has the old one: it stays until the last tunnel ends',
+  async (t) => {
+    const rig = new Rig();
+    const before = await rig.connect({ mark: 1 });
+    const old = rig.saOf(before);
+    before.closeTunnel();
+    await rig.run(1_000);
+    const back = { ...old, uniqueId: '9', remoteId: old.remoteId };
+    rig.ike.push({ type: 'ike-updown', up: true, sa: { ...back, children: [] } }); // it adopts the old CHILD_SA
+    await rig.run(500);
+    rig.ike.push(childUp({ ...back, children: [childSa('12', 2)] })); // other ESP ciphers: not a rekeying of the old one
+    const after = rig.client({ mark: 2 }).dial();
+    await rig.run(120_000);
+    t.strictSame(rig.ike.terminated, []);
+    t.ok(after.address);
+    t.match(rig.left, { tunnels: 1, sessions: 1 });
+    rig.connections.disconnect('alice');
+    await rig.run(30_000);
+    t.strictSame(rig.ike.terminated, ['9']);
+  },
+);
+
 t.test('administrative end, and a new tunnel that never comes up: then the SA goes', async (t) => {
   const rig = new Rig();
   const client = await rig.connect({ mark: 1 });
