@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import ipaddr from 'ipaddr.js';
 import type { ServerCertificate } from '../daemon/certificates.js';
 import { type Config, type IkeConfig, loadConfig } from '../daemon/config.js';
 import { whyUnreadable } from '../daemon/errors.js';
@@ -158,7 +159,7 @@ function text(option: string, value: string): string {
 }
 
 /** RFC 1918. */
-const isPrivate = (address: string): boolean => /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)/.test(address);
+const isPrivate = (address: string): boolean => ipaddr.parse(address).range() === 'private';
 
 function save(path: string, data: string | Uint8Array): void {
   try {

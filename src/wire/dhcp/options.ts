@@ -3,9 +3,9 @@ import {
   ip4,
   type Option,
   OptionCodec,
-  type OptionSpec,
   type OptionTable,
   octets,
+  spec,
   u8,
   u16,
   type ValueCodec,
@@ -36,13 +36,6 @@ const routes: ValueCodec<readonly Route[]> = {
   write: writeRoutes,
   show: (v) => v.map(({ network, gateway }) => `${network} via ${gateway}`).join(', '),
 };
-
-const spec = <V>(type: number, label: string, value: OptionSpec<V>['value'], ref: string): OptionSpec<V> => ({
-  type,
-  label,
-  value,
-  ref,
-});
 
 export const DHCP = {
   subnetMask: spec(1, 'mask', ip4, 'RFC 2132 §3.3'),

@@ -6,10 +6,10 @@ import { domains } from '../ip/names.js';
 import {
   type Option,
   OptionCodec,
-  type OptionSpec,
   type OptionTable,
   octets,
   type RawOption,
+  spec,
   type ValueCodec,
 } from '../ppp/options.js';
 import { Reader, toHex, Writer } from '../reader.js';
@@ -132,13 +132,6 @@ const search: ValueCodec<string> = {
   write: (v) => domains([v]),
   show: String,
 };
-
-const spec = <V>(type: number, label: string, value: OptionSpec<V>['value'], ref: string): OptionSpec<V> => ({
-  type,
-  label,
-  value,
-  ref,
-});
 
 export const DHCP6 = {
   clientId: spec(1, 'client', octets(1), 'RFC 8415 §21.2'),

@@ -1,27 +1,12 @@
 /** IPCP's option table. RFC 1332 §3, RFC 1877 §1. */
 import { toHex } from '../reader.js';
-import {
-  ip4,
-  numbered16,
-  OptionCodec,
-  type Option as OptionOf,
-  type OptionSpec,
-  type OptionTable,
-  octets,
-} from './options.js';
+import { ip4, numbered16, OptionCodec, type Option as OptionOf, type OptionTable, octets, spec } from './options.js';
 
 const VAN_JACOBSON = 0x002d; // RFC 1332 §3.2
 
 const compression = numbered16((v) =>
   [v.protocol === VAN_JACOBSON ? 'VJ' : v.protocol.toString(16), toHex(v.data)].filter((s) => s !== '').join(' '),
 );
-
-const spec = <V>(type: number, label: string, value: OptionSpec<V>['value'], ref: string): OptionSpec<V> => ({
-  type,
-  label,
-  value,
-  ref,
-});
 
 export const IPCP = {
   addresses: spec(1, 'addrs', octets(), 'RFC 1332 §3.1 (deprecated)'),

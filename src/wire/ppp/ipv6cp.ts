@@ -1,6 +1,6 @@
 /** IPV6CP's option table. RFC 5072 §4. */
 import { toHex } from '../reader.js';
-import { OptionCodec, type Option as OptionOf, type OptionTable, type ValueCodec } from './options.js';
+import { OptionCodec, type Option as OptionOf, type OptionTable, spec, type ValueCodec } from './options.js';
 
 const interfaceId: ValueCodec<Uint8Array> = {
   read: (d) => (d.length === 8 ? d : undefined),
@@ -9,7 +9,7 @@ const interfaceId: ValueCodec<Uint8Array> = {
 };
 
 export const IPV6CP = {
-  interfaceId: { type: 1, label: 'id', value: interfaceId, ref: 'RFC 5072 §4.1' },
+  interfaceId: spec(1, 'id', interfaceId, 'RFC 5072 §4.1'),
 } as const satisfies OptionTable;
 
 export type Ipv6cpOption = OptionOf<typeof IPV6CP>;

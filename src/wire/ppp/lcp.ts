@@ -8,9 +8,9 @@ import {
   numbered16,
   OptionCodec,
   type Option as OptionOf,
-  type OptionSpec,
   type OptionTable,
   octets,
+  spec,
   u8,
   u16,
   u32,
@@ -33,13 +33,6 @@ export function authName(v: Numbered): string {
 }
 
 const quality = (v: Numbered): string => `${protocolName(v.protocol)} ${toHex(v.data)}`;
-
-const spec = <V>(type: number, label: string, value: OptionSpec<V>['value'], ref: string): OptionSpec<V> => ({
-  type,
-  label,
-  value,
-  ref,
-});
 
 export const LCP = {
   vendorSpecific: spec(0, 'vendor', octets(4), 'RFC 2153 §2.2'),

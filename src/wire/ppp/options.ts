@@ -28,6 +28,14 @@ export interface OptionSpec<V> {
   readonly ref: string;
 }
 
+/** A row of a table. */
+export const spec = <V>(type: number, label: string, value: ValueCodec<V>, ref: string): OptionSpec<V> => ({
+  type,
+  label,
+  value,
+  ref,
+});
+
 // biome-ignore lint/suspicious/noExplicitAny: a table mixes value types; Value<> below recovers each of them
 export type OptionTable = Readonly<Record<string, OptionSpec<any>>>;
 export type OptionName<T extends OptionTable> = keyof T & string;
@@ -96,8 +104,8 @@ export class OptionCodec<T extends OptionTable> {
   }
 
   encode(option: Option<T>): RawOption {
-    const spec = this.#table[option.name]!;
-    return { type: spec.type, data: spec.value.write(option.value) };
+    const row = this.#table[option.name]!;
+    return { type: row.type, data: row.value.write(option.value) };
   }
 
   /** `<mru 1400> <magic 0x1a2b3c4d> <pcomp>`: one line for a log. */
@@ -109,8 +117,8 @@ export class OptionCodec<T extends OptionTable> {
     const meaning = this.decode(raw);
     switch (meaning.kind) {
       case 'value': {
-        const spec = this.#table[meaning.name]!;
-        return `<${[spec.label, spec.value.show(meaning.value)].filter((s) => s !== '').join(' ')}>`;
+        const row = this.#table[meaning.name]!;
+        return `<${[row.label, row.value.show(meaning.value)].filter((s) => s !== '').join(' ')}>`;
       }
       case 'bad-length':
         return `<${this.#table[meaning.name]!.label} bad length ${toHex(raw.data)}>`;
