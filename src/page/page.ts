@@ -104,9 +104,9 @@ const newRow = (s: SessionView): HTMLElement => {
 const disconnect = (target: string, what: string): void => {
   const dialog = byId<HTMLDialogElement>('ask');
   byId('ask-text').textContent = `${what}?`;
-  dialog.returnValue = 'no';
-  dialog.onclose = () => {
-    if (dialog.returnValue !== 'yes') return;
+  // Not the dialogue's `close`: it comes late, and one of a dialogue cancelled before would answer for this one.
+  byId<HTMLFormElement>('ask-form').onsubmit = ({ submitter }) => {
+    if ((submitter as HTMLButtonElement | null)?.value !== 'yes') return;
     const headers = { 'content-type': 'application/json', 'x-lockstep': 'status-page' };
     ask('api/disconnect', { method: 'POST', headers, body: JSON.stringify({ target }) }).then(look, failed);
   };
