@@ -8,7 +8,7 @@ import { showRange } from './inside.js';
 import type { Snapshot } from './metrics.js';
 import type { Health } from './metrics-server.js';
 import type { SaRegistry } from './sa-registry.js';
-import { type SessionView, sessionViews } from './view.js';
+import { type Found, findSessions, type SessionView, sessionViews } from './view.js';
 
 /** What is looked at. */
 export interface Viewed {
@@ -38,6 +38,11 @@ export const statusView = (g: Viewed): StatusView => ({
 
 export const sessionsView = ({ dataplane, connections, sas }: Viewed): SessionView[] =>
   dataplane === undefined ? [] : sessionViews(connections.registry, dataplane, (mark) => sas.lookup(mark));
+
+export const foundView = ({ dataplane, connections, sas }: Viewed, text: string, limit: number): Found =>
+  dataplane === undefined
+    ? { sessions: [], found: 0 }
+    : findSessions(connections.registry, dataplane, (mark) => sas.lookup(mark), text, limit);
 
 export const poolView = ({ pool, config }: Viewed): PoolView => {
   const { size } = pool;

@@ -11,7 +11,7 @@ import { Connections } from './connections.js';
 import { type ControlHandlers, ControlServer, type DrainRequest, type StatusView } from './control.js';
 import { Drive, type Driven } from './drive.js';
 import { eventFields } from './facts.js';
-import { healthView, poolView, sessionsView, snapshot, statusView, type Viewed } from './gateway-view.js';
+import { foundView, healthView, poolView, sessionsView, snapshot, statusView, type Viewed } from './gateway-view.js';
 import { History } from './history.js';
 import type { Host, Listening } from './host.js';
 import { IkeLogWatch } from './ike-log.js';
@@ -338,7 +338,11 @@ export class Gateway {
     if (metrics.listen !== null && this.#metrics !== undefined)
       this.#metricsServer = await serveMetrics(metrics.listen, this.#metrics, () => healthView(this.#viewed()));
     if (statusPage.listen !== null && this.#history !== undefined)
-      this.#statusPage = await serveStatusPage(statusPage.listen, handlers, this.#history);
+      this.#statusPage = await serveStatusPage(
+        statusPage.listen,
+        { ...handlers, find: (text, limit) => foundView(this.#viewed(), text, limit) },
+        this.#history,
+      );
   }
 
   /** Not the end: the daemon runs on, with nobody let in. */

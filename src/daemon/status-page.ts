@@ -3,7 +3,7 @@
  * tunnel.
  *
  *   GET  /                           -> the page
- *   GET  /api/overview               -> Overview
+ *   GET  /api/overview?search=TEXT   -> Overview
  *   GET  /api/history                -> HistoryPoint[]
  *   POST /api/disconnect {"target"}  -> {"disconnected": n}
  *
@@ -16,19 +16,22 @@ import type { ControlHandlers, StatusView } from './control.js';
 import { HISTORY_STEP_MS, type History } from './history.js';
 import { type LocalServer, readJson, serveLocal } from './local-http.js';
 import type { AttemptView } from './timeline.js';
-import type { SessionView } from './view.js';
+import type { Found } from './view.js';
 
 /** What the page shows, but for its plots. */
-export interface Overview {
+export interface Overview extends Found {
   readonly status: StatusView;
-  readonly sessions: readonly SessionView[];
   /** Attempts that came to nothing, and sessions that ended with a fault; newest first. */
   readonly failed: readonly AttemptView[];
 }
 
-export type PageHandlers = Pick<ControlHandlers, 'status' | 'sessions' | 'trace' | 'disconnect'>;
+export interface PageHandlers extends Pick<ControlHandlers, 'status' | 'trace' | 'disconnect'> {
+  find(text: string, limit: number): Found;
+}
 
 /* Implementation */
+/** More than this nobody reads: the search finds the others. */
+const MAX_SHOWN = 200;
 const ATTEMPTS_LOOKED_AT = 400;
 const MAX_FAILED = 50;
 
@@ -62,12 +65,12 @@ export async function serveStatusPage(listen: string, handlers: PageHandlers, hi
   const server = await serveLocal('status_page.listen', listen, (req, res) => {
     const send = (status: number, type: string, body: string) =>
       void res.writeHead(status, { ...HEADERS, 'content-type': type }).end(req.method === 'HEAD' ? '' : body);
-    const path = req.url?.split('?')[0] ?? '/';
+    const [path = '/', query] = req.url?.split('?', 2) ?? [];
     const file = files.get(path);
     const reading = req.method === 'GET' || req.method === 'HEAD';
     if (!ownHost(req)) return send(421, 'text/plain', 'ask for localhost\n');
     if (file !== undefined && reading) return send(200, file.type, file.text);
-    answer(reading ? 'GET' : req.method, path, req, handlers, history)
+    answer(`${reading ? 'GET' : req.method} ${path}`, new URLSearchParams(query), req, handlers, history)
       .catch((error: Error): Answer => [400, { error: error.message }])
       .then(([status, body]) => send(status, 'application/json', `${JSON.stringify(body)}\n`));
   });
@@ -83,15 +86,15 @@ export async function serveStatusPage(listen: string, handlers: PageHandlers, hi
 }
 
 const answer = async (
-  method: string | undefined,
-  path: string,
+  what: string,
+  query: URLSearchParams,
   req: IncomingMessage,
   handlers: PageHandlers,
   history: History,
 ): Promise<Answer> => {
-  switch (`${method} ${path}`) {
+  switch (what) {
     case 'GET /api/overview':
-      return [200, overview(handlers)];
+      return [200, overview(handlers, query.get('search') ?? '')];
     case 'GET /api/history':
       return [200, history.points];
     case 'POST /api/disconnect': {
@@ -101,13 +104,13 @@ const answer = async (
       return [200, { disconnected: handlers.disconnect(target) }];
     }
     default:
-      return [404, { error: `no such page: ${method} ${path}` }];
+      return [404, { error: `no such page: ${what}` }];
   }
 };
 
-const overview = ({ status, sessions, trace }: PageHandlers): Overview => ({
+const overview = ({ status, find, trace }: PageHandlers, search: string): Overview => ({
   status: status(),
-  sessions: sessions(),
+  ...find(search, MAX_SHOWN),
   failed: trace({ limit: ATTEMPTS_LOOKED_AT }).attempts.filter(hasFailed).reverse().slice(0, MAX_FAILED),
 });
 

@@ -52,6 +52,38 @@ export const sessionViews = (
   sa: (mark: number) => MarkInfo | undefined,
 ): SessionView[] => [...registry.sessions()].map((s) => view(s, dataplane, sa(s.tunnel.path.mark)));
 
+/** What of all sessions somebody looks at. */
+export interface Found {
+  readonly sessions: readonly SessionView[];
+  /** How many there are, the ones beyond the limit included. */
+  readonly found: number;
+}
+
+/** Sessions in which `text` occurs, in no matter which case, the oldest first; only those that are shown cost a look at the dataplane. */
+export const findSessions = (
+  registry: Registry,
+  dataplane: Dataplane,
+  sa: (mark: number) => MarkInfo | undefined,
+  text: string,
+  limit: number,
+): Found => {
+  const wanted = text.trim().toLowerCase();
+  const shown: Session[] = [];
+  let found = 0;
+  for (const s of registry.sessions()) if ((wanted === '' || hasText(s, wanted)) && found++ < limit) shown.push(s);
+  return { sessions: shown.map((s) => view(s, dataplane, sa(s.tunnel.path.mark))), found };
+};
+
+const hasText = ({ user, address, ids, tunnel: { path, peer } }: Session, wanted: string): boolean =>
+  [
+    user,
+    address,
+    `${ids.tunnelId}/${ids.sessionId}`,
+    `${path.remote}:${path.remotePort}`,
+    peer.hostName,
+    clientType(peer),
+  ].some((field) => field?.toLowerCase().includes(wanted));
+
 const view = (s: Session, dataplane: Dataplane, sa: MarkInfo | undefined): SessionView => {
   const counters = dataplane.sessionCounters(s.ids.tunnelId, s.ids.sessionId);
   const { path, peer } = s.tunnel;

@@ -7,13 +7,10 @@ import { plot } from './plot.js';
 
 const OVERVIEW_MS = 3_000;
 const HISTORY_MS = 30_000;
-/** More than this nobody reads: the search finds the others. */
-const MAX_ROWS = 200;
 
 const byId = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
 const rows = byId('rows');
 const search = byId<HTMLInputElement>('search');
-let sessions: readonly SessionView[] = [];
 
 const ask = async <T>(path: string, init?: RequestInit): Promise<T> => {
   const res = await fetch(path, init);
@@ -62,12 +59,8 @@ const cells = (s: SessionView): string[] => [
   octets(s.octetsOut),
 ];
 
-const showSessions = (): void => {
-  const wanted = search.value.trim().toLowerCase();
-  const found = sessions.filter((s) =>
-    [s.user ?? '', idOf(s), ...cells(s)].some((text) => text.toLowerCase().includes(wanted)),
-  );
-  const shown = [...found].sort((a, b) => (a.user ?? '').localeCompare(b.user ?? '')).slice(0, MAX_ROWS);
+const showSessions = ({ status, sessions, found }: Overview): void => {
+  const shown = [...sessions].sort((a, b) => (a.user ?? '').localeCompare(b.user ?? ''));
   const old = new Map([...rows.children].map((row) => [(row as HTMLElement).dataset.id ?? '', row as HTMLElement]));
   const keep = new Set(shown.map(idOf));
   for (const [id, row] of old) if (!keep.has(id)) row.remove();
@@ -83,8 +76,8 @@ const showSessions = (): void => {
     // A row that stays where it is keeps the keyboard's focus.
     if (rows.children[i] !== row) rows.insertBefore(row, rows.children[i] ?? null);
   });
-  const more = found.length > shown.length ? `, the first ${shown.length} shown` : '';
-  say('found', wanted === '' && more === '' ? '' : `${found.length} of ${sessions.length}${more}`);
+  const more = found > shown.length ? `, ${shown.length} of them shown` : '';
+  say('found', search.value.trim() === '' && more === '' ? '' : `${found} of ${status.sessions}${more}`);
 };
 
 const newRow = (s: SessionView): HTMLElement => {
@@ -187,10 +180,11 @@ const failed = (error: Error): void => {
 };
 
 const look = async (): Promise<void> => {
-  const overview = await ask<Overview>('api/overview');
-  sessions = overview.sessions;
+  const wanted = search.value;
+  const overview = await ask<Overview>(`api/overview?search=${encodeURIComponent(wanted)}`);
+  if (search.value !== wanted) return; // typed on meanwhile: that has been asked for, too
   showStatus(overview);
-  showSessions();
+  showSessions(overview);
   showFailed(overview);
 };
 
@@ -203,6 +197,6 @@ const every = (ms: number, act: () => Promise<void>): void => {
   go();
 };
 
-search.addEventListener('input', showSessions);
+search.addEventListener('input', () => look().catch(failed));
 every(OVERVIEW_MS, look);
 every(HISTORY_MS, async () => showHistory(await ask<HistoryPoint[]>('api/history')));

@@ -555,6 +555,11 @@ t.test('the status page of a gateway with a client; it goes with the gateway', a
   await connected(host);
   const { sessions, status } = (await callControl(socket, 'GET', '/api/overview')) as Overview;
   t.match(sessions, [{ user: 'alice', state: 'up' }]);
+  for (const [text, found] of [
+    ['ALI', 1],
+    ['bob', 0],
+  ] as const)
+    t.match(await callControl(socket, 'GET', `/api/overview?search=${text}`), { found, sessions: { length: found } });
   t.match(status, { state: 'listening', sessions: 1 });
   t.match(await callControl(socket, 'GET', '/api/history'), [{ sessions: 0 }], 'one point at the start');
   await host.failPlane();

@@ -35,9 +35,10 @@ t.test('history: rates of what lives and what has ended, the oldest forgotten', 
   t.equal(history.points[0]?.at, BEGAN);
 });
 
+const PAGE: PageHandlers = { ...HANDLERS, find: () => ({ sessions: [SESSION], found: 1 }) };
 const served = async (t: Test, handlers: Partial<PageHandlers> = {}, history = new History(idle)) => {
   const socket = join(scratch(t), 'page.sock');
-  const server = await serveStatusPage(socket, { ...HANDLERS, ...handlers }, history);
+  const server = await serveStatusPage(socket, { ...PAGE, ...handlers }, history);
   t.teardown(() => server.close());
   const ask = (path: string, headers: Record<string, string> = {}, method = 'GET', body = '') =>
     new Promise<{ status: number | undefined; headers: Record<string, unknown>; text: string }>((resolve, reject) => {
@@ -73,12 +74,28 @@ t.test('what is served: the page, its files, its data, and nothing else', async 
     t.notMatch(text, /https?:\/\/(?!www\.w3\.org\/2000\/svg)/, 'nothing from elsewhere');
   }
   const overview = JSON.parse((await ask('/api/overview')).text) as Overview;
-  t.strictSame(overview, { status: STATUS, sessions: [SESSION], failed: TRACE.attempts });
+  t.strictSame(overview, { status: STATUS, sessions: [SESSION], found: 1, failed: TRACE.attempts });
   t.match(JSON.parse((await ask('/api/history')).text), [{ sessions: 0, in: 0, out: 0 }]);
   for (const path of ['/api', '/../package.json', '/page.ts', '//', '/status'])
     t.equal((await ask(path)).status, 404, path);
   t.equal((await ask('/', {}, 'POST')).status, 404);
   t.strictSame(await ask('/', {}, 'HEAD').then((r) => [r.status, r.text]), [200, '']);
+});
+
+t.test('a search is asked for as it is typed, and no more is wanted than a person reads', async (t) => {
+  const asked: unknown[] = [];
+  const { ask } = await served(t, {
+    find: (...what) => {
+      asked.push(what);
+      return { sessions: [SESSION], found: 70_000 };
+    },
+  });
+  t.match(JSON.parse((await ask('/api/overview?search=a%26b%3Fc%20d')).text), { sessions: [SESSION], found: 70_000 });
+  await ask('/api/overview?other=x');
+  t.strictSame(asked, [
+    ['a&b?c d', 200],
+    ['', 200],
+  ]);
 });
 
 t.test('only failures are failures, newest first', async (t) => {
@@ -156,7 +173,7 @@ t.test('an address that is taken: a sentence', async (t) => {
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
   t.teardown(() => other.close());
   const { port } = other.address() as { port: number };
-  await t.rejects(serveStatusPage(`127.0.0.1:${port}`, HANDLERS, new History(idle)), {
+  await t.rejects(serveStatusPage(`127.0.0.1:${port}`, PAGE, new History(idle)), {
     message: `status_page.listen: 127.0.0.1:${port} cannot be opened (EADDRINUSE)`,
   });
 });
@@ -196,7 +213,10 @@ t.test('in a browser', { skip: hasChromium ? false : 'no /usr/bin/chromium here'
   const told: string[] = [];
   const handlers: PageHandlers = {
     ...HANDLERS,
-    sessions: () => left,
+    find: (text) => {
+      const sessions = left.filter((s) => s.client.type.toLowerCase().includes(text));
+      return { sessions, found: sessions.length };
+    },
     status: () => ({ ...STATUS, sessions: left.length, tunnels: left.length }),
     disconnect: (target) => {
       told.push(target);
@@ -252,7 +272,7 @@ t.test('in a browser', { skip: hasChromium ? false : 'no /usr/bin/chromium here'
   await page.evaluate(`document.getElementById('search').focus()`);
   await page.type('iphone');
   await page.until(`document.querySelectorAll('#rows tr').length === 1`);
-  t.strictSame(await users(), ['bob'], 'the search looks at all that is shown');
+  t.strictSame(await users(), ['bob'], 'the search is the daemon’s');
   t.equal(await page.evaluate(`document.getElementById('found').textContent`), '1 of 4');
 
   await page.key('Tab');
