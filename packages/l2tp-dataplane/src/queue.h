@@ -7,9 +7,9 @@
 
 namespace dp {
 
-constexpr size_t kHeldChunks = 1024;   // of all sessions together
+constexpr size_t kHeldChunks = 2048;   // of all sessions together
 constexpr size_t kChunk = 2048;        // octets; a larger packet takes several
-constexpr uint64_t kHoldFor = 1000;    // ms; a packet that waited longer is dropped. Shorter, and a stall of the host costs whole windows
+constexpr uint64_t kHoldFor = 1000;    // ms; a packet that waited longer is dropped
 constexpr int kQuantum = kChunk;       // octets of a session's turn
 constexpr int kSmallInARow = 8;
 

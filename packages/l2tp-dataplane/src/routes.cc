@@ -67,6 +67,8 @@ Session* Routes::find(const Address& a) const {
 }
 
 bool Routes::may_use(const Address& a, const Session* s) const {
+  // Nearly always: nobody's prefix is longer than the one of a leased address.
+  if (!s->prefixes.empty() && s->prefixes[0].length == a.bits() && s->prefixes[0].address == a) return true;
   const auto* entry = match(a);
   if (entry == nullptr) return false;
   if (entry->second.owner == s) return true;

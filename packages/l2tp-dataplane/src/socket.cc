@@ -34,6 +34,14 @@ socklen_t to_sockaddr(const Address& a, uint16_t port, sockaddr_in6* out) {
   return sizeof(sockaddr_in);
 }
 
+// Of the remote end, which is what differs.
+size_t hash(const Path& p) {
+  uint32_t a, b;
+  std::memcpy(&a, p.remote.bytes.data(), 4);
+  std::memcpy(&b, p.remote.bytes.data() + 12, 4);
+  return (a ^ b ^ p.mark ^ uint32_t{p.port} << 16) * uint64_t{0x9e3779b97f4a7c15} >> 32;
+}
+
 cmsghdr* append(msghdr& m, cmsghdr* last, int level, int type, const void* data, size_t n) {
   cmsghdr* c = last == nullptr ? CMSG_FIRSTHDR(&m) : CMSG_NXTHDR(&m, last);
   c->cmsg_level = level;
@@ -226,11 +234,11 @@ bool Receiver::path(size_t i, Path& out) {
   return addressed && (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
 }
 
-Sender::Message& Sender::open_message(const Socket& socket, const Path& to, size_t size, Session* session,
-                                      uint8_t traffic_class) {
+Sender::Message& Sender::open_message(const Socket& socket, const Path& to, size_t size, uint8_t traffic_class) {
   fd_ = socket.fd();
   Message& m = messages_[count_++];
-  m.slot = {session, 0, 0, 0};
+  m.to = &to;
+  m.packets = 0;
   m.size = size;
   m.total = 0;
   m.first = m.last = kNone;
@@ -265,18 +273,18 @@ void Sender::add(const Socket& socket, const Path& to, const uint8_t* head, size
                  FairQueue::Chunk* held) {
   const size_t size = head_length + body_length;
   Message* m = nullptr;
-  if (octets > 0 && session->segments && session->batch == batch_) {
-    m = &messages_[session->slot];
-    if (!m->open || m->traffic_class != traffic_class || size > m->size || m->slot.packets == kMaxSegments || m->total + size > kMaxMessage) m = nullptr;
+  Open* open = octets > 0 && session->segments ? &open_[hash(to) % kOpen] : nullptr;
+  if (open != nullptr && open->batch == batch_) {
+    m = &messages_[open->message];
+    const bool fits = m->open && size <= m->size && m->packets < kMaxSegments && m->total + size <= kMaxMessage;
+    if (!fits || m->traffic_class != traffic_class || *m->to != to) m = nullptr;
   }
-  if (m == nullptr) m = &open_message(socket, to, size, session, traffic_class);
-  if (octets > 0) {
-    session->batch = batch_;
-    session->slot = static_cast<uint16_t>(m - messages_);
+  if (m == nullptr) {
+    m = &open_message(socket, to, size, traffic_class);
+    if (open != nullptr) *open = {batch_, count_ - 1};
   }
   m->open = octets > 0 && size == m->size;
-  m->slot.packets++;
-  m->slot.octets += octets;
+  m->packets++;
   m->total += size;
   const auto i = static_cast<uint16_t>(pieces_++);
   Piece& p = piece_[i];
@@ -284,6 +292,7 @@ void Sender::add(const Socket& socket, const Path& to, const uint8_t* head, size
   p.head_length = head_length;
   p.body = body;
   p.body_length = body_length;
+  p.session = session;
   p.octets = octets;
   p.held = held;
   p.next = kNone;
@@ -307,12 +316,12 @@ void Sender::prepare() {
     msghdr& h = headers_[i].msg_hdr;
     h = m.header();
     h.msg_iov = iov_[at];
-    h.msg_iovlen = 2 * m.slot.packets;
+    h.msg_iovlen = 2 * m.packets;
     for (uint16_t k = m.first; k != kNone; k = piece_[k].next) {
       iov_[at][0] = {piece_[k].head, piece_[k].head_length};
       iov_[at++][1] = {const_cast<uint8_t*>(piece_[k].body), piece_[k].body_length};
     }
-    if (m.slot.packets == 1) continue;
+    if (m.packets == 1) continue;
     auto* c = reinterpret_cast<cmsghdr*>(m.control + m.control_length);
     const auto size = static_cast<uint16_t>(m.size);
     c->cmsg_level = IPPROTO_UDP;
@@ -323,58 +332,68 @@ void Sender::prepare() {
   }
 }
 
-int Sender::send(int wait_ms) {
+void Sender::sent(const Piece& p, uint64_t now) {
+  if (p.octets == 0) return;
+  SessionCounters& c = *p.session->counters;
+  c.packets_out.add();
+  c.octets_out.add(p.octets);
+  c.last_traffic.set(now);
+}
+
+void Sender::refused(const Piece& p) {
+  if (p.session != nullptr) return p.session->drop(SessionDrop::send);
+  globals_.drop(GlobalDrop::send);
+}
+
+int Sender::send(int wait_ms, uint64_t now) {
   prepare();
   while (done_ < count_) {
-    if (send_next()) continue;
+    if (send_next(now)) continue;
     if (wait_ms > 0) {
       pollfd p{fd_, POLLOUT, 0};
       constexpr int kStep = 20;
       wait_ms -= kStep;
       if (poll(&p, 1, kStep) >= 0) continue;
     }
-    Message& m = messages_[done_++];
-    m.slot = {m.slot.session, 0, 0, m.slot.packets};
+    for (uint16_t k = messages_[done_++].first; k != kNone; k = piece_[k].next) refused(piece_[k]);
   }
   return wait_ms;
 }
 
-void Sender::send_some() {
+void Sender::send_some(uint64_t now) {
   prepare();
-  while (done_ < count_ && send_next()) continue;
+  while (done_ < count_ && send_next(now)) continue;
 }
 
 // False: there is no room.
-bool Sender::send_next() {
+bool Sender::send_next(uint64_t now) {
   const int n = sendmmsg(fd_, headers_ + done_, static_cast<unsigned>(count_ - done_), MSG_DONTWAIT);
-  if (n > 0) {
-    done_ += static_cast<size_t>(n);
-    return true;
+  for (int i = 0; i < n; i++) {
+    for (uint16_t k = messages_[done_++].first; k != kNone; k = piece_[k].next) sent(piece_[k], now);
   }
+  if (n > 0) return true;
   const int error = errno;
   if (error == EINTR) return true;
   if (error == EAGAIN) return false;
-  Message& m = messages_[done_++];
-  if (m.slot.packets > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
+  Message& m = messages_[done_];
+  if (m.packets > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
     // EMSGSIZE is about this path and size, the others about the device.
-    if (error != EMSGSIZE) m.slot.session->segments = false;
-    send_apart(m);
-  } else {
-    m.slot = {m.slot.session, 0, 0, m.slot.packets};
+    for (uint16_t k = m.first; k != kNone && error != EMSGSIZE; k = piece_[k].next) piece_[k].session->segments = false;
+    return send_apart(m, now);
   }
+  for (uint16_t k = m.first; k != kNone; k = piece_[k].next) refused(piece_[k]);
+  done_++;
   return true;
 }
 
-// The datagrams of a message one by one.
-void Sender::send_apart(Message& m) {
+// The datagrams of a message one by one. False: there is no room for those that are left in it.
+bool Sender::send_apart(Message& m, uint64_t now) {
   mmsghdr apart[kMaxSegments];
   iovec iov[kMaxSegments][2];
-  size_t octets[kMaxSegments];
   size_t count = 0;
   for (uint16_t k = m.first; k != kNone; k = piece_[k].next) {
     iov[count][0] = {piece_[k].head, piece_[k].head_length};
     iov[count][1] = {const_cast<uint8_t*>(piece_[k].body), piece_[k].body_length};
-    octets[count] = piece_[k].octets;
     msghdr& h = apart[count].msg_hdr;
     h = m.header();
     h.msg_iov = iov[count++];
@@ -382,14 +401,20 @@ void Sender::send_apart(Message& m) {
   }
   for (size_t at = 0; at < count;) {
     const int n = sendmmsg(fd_, apart + at, static_cast<unsigned>(count - at), MSG_DONTWAIT);
-    if (n > 0) {
-      at += static_cast<size_t>(n);
-    } else if (errno != EINTR) {
-      m.slot.packets--;
-      m.slot.octets -= octets[at++];
-      m.slot.dropped++;
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) {
+      // Only send_some() gets here with data: nothing of this message is tried again from `headers_`.
+      m.packets = count - at;
+      return false;
+    }
+    if (n < 0) refused(piece_[m.first]);
+    for (int i = 0; i < std::max(n, 1); i++, at++) {
+      if (n > 0) sent(piece_[m.first], now);
+      m.first = piece_[m.first].next;
     }
   }
+  done_++;
+  return true;
 }
 
 void Sender::clear() {

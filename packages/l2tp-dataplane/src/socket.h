@@ -90,46 +90,37 @@ class Receiver {
   alignas(cmsghdr) uint8_t control_[kBatch][128];
 };
 
-// Datagrams waiting for one sendmmsg. Those of a session that have the same size, the last one at most, are one message with
-// UDP_SEGMENT, until the kernel refuses it: it does on every route with an IPsec policy (EIO), and where a datagram is larger
-// than the link's MTU.
+// Datagrams waiting for one sendmmsg. Those of a path that have the same size, the last one at most, are one message with
+// UDP_SEGMENT, whichever of its sessions they are of, until the kernel refuses it: it does on every route with an IPsec policy
+// (EIO), and where a datagram is larger than the link's MTU. What became of each is counted here.
 class Sender {
  public:
-  // A message. What was not sent of it is in `dropped`, not in `packets` and `octets`.
-  struct Slot {
-    Session* session;  // null for control
-    size_t packets;
-    size_t octets;
-    size_t dropped;
-  };
-
   static constexpr size_t kPieces = 512;
+
+  explicit Sender(GlobalCounters& globals) : globals_(globals) {}
 
   bool full() const { return count_ == kBatch || pieces_ == kPieces; }
   bool empty() const { return count_ == 0; }
-  // `head` is copied, `body` is not. A batch leaves through one socket: send() and clear() before another one is used.
-  // Datagrams of one session leave in order; `octets` 0 = not in transit, and never in a message with others.
+  // `head` is copied, `body` and `to` are not; `session` null = control. A batch leaves through one socket: send() and clear()
+  // before another one is used. Datagrams of one session leave in order; `octets` 0 = not in transit, and never in a message
+  // with others.
   void add(const Socket& socket, const Path& to, const uint8_t* head, size_t head_length, const uint8_t* body,
            size_t body_length, Session* session, size_t octets, uint8_t traffic_class = 0, FairQueue::Chunk* held = nullptr);
   int socket() const { return fd_; }
   // Sends all; `wait_ms` bounds the time spent waiting for room in the send buffer, and what is left of it is returned.
-  // Afterwards slot() tells what became of each, until clear().
-  int send(int wait_ms);
+  int send(int wait_ms, uint64_t now);
   // Sends until there is no room, without waiting for it.
-  void send_some();
-  // Messages sent or refused; the others are unsent.
-  size_t count() const { return done_; }
+  void send_some(uint64_t now);
   // f(session, head, head_length, body, body_length, octets, traffic class, held) for each datagram that is unsent; those of a session in order.
   template <class F>
   void unsent(F f) const {
     for (size_t i = done_; i < count_; i++) {
       for (uint16_t k = messages_[i].first; k != kNone; k = piece_[k].next) {
         const Piece& p = piece_[k];
-        f(*messages_[i].slot.session, p.head, p.head_length, p.body, p.body_length, p.octets, messages_[i].traffic_class, p.held);
+        f(*p.session, p.head, p.head_length, p.body, p.body_length, p.octets, messages_[i].traffic_class, p.held);
       }
     }
   }
-  const Slot& slot(size_t i) const { return messages_[i].slot; }
   void clear();
 
  private:
@@ -142,12 +133,14 @@ class Sender {
     size_t head_length;
     const uint8_t* body;
     size_t body_length;
+    Session* session;
     size_t octets;
     FairQueue::Chunk* held;
     uint16_t next;
   };
   struct Message {
-    Slot slot;
+    const Path* to;
+    size_t packets;
     size_t size;   // of each datagram but the last
     size_t total;
     uint16_t first, last;
@@ -159,17 +152,27 @@ class Sender {
     alignas(cmsghdr) uint8_t control[CMSG_SPACE(sizeof(in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(uint32_t))];
     msghdr header();  // where to and with what; no octets yet
   };
+  // Of a path, the message that takes more of it; found by a hash of the path, so another path's may be there instead.
+  struct Open {
+    uint64_t batch = 0;
+    size_t message = 0;
+  };
+  static constexpr size_t kOpen = 64;
 
-  Message& open_message(const Socket& socket, const Path& to, size_t size, Session* session, uint8_t traffic_class);
+  Message& open_message(const Socket& socket, const Path& to, size_t size, uint8_t traffic_class);
   void prepare();
-  bool send_next();
-  void send_apart(Message& m);
+  bool send_next(uint64_t now);
+  bool send_apart(Message& m, uint64_t now);
+  void sent(const Piece& p, uint64_t now);
+  void refused(const Piece& p);
 
+  GlobalCounters& globals_;
   int fd_ = -1;
   size_t count_ = 0;
-  size_t done_ = 0;
+  size_t done_ = 0;  // messages
   size_t pieces_ = 0;
   uint64_t batch_ = 1;
+  Open open_[kOpen];
   Piece piece_[kPieces];
   Message messages_[kBatch];
   mmsghdr headers_[kBatch];

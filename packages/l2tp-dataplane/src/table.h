@@ -51,10 +51,7 @@ struct Session {
   Path violator;
   uint64_t violator_until = 0;
 
-  // The sender's: the message of its batch that this session's last datagram went into, and whether UDP_SEGMENT works.
-  uint64_t batch = 0;
-  uint16_t slot = 0;
-  bool segments = true;
+  bool segments = true;  // the sender's: whether UDP_SEGMENT works
 
   Session* next_of_tunnel = nullptr;
   Session* previous_of_tunnel = nullptr;

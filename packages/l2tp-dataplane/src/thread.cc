@@ -31,6 +31,9 @@ void PacketThread::run() {
       fatal_ = {errno, "epoll_wait"};
       break;
     }
+    const uint64_t before = now_;
+    now_ = now_ms();
+    held_ms_ += std::min(now_ - before, kHeldTurn);
     // Before the commands are taken: a post() after that sees an empty queue and wakes the thread again. And whenever it is
     // readable, also without a command: one may have been run before its wakeup came.
     for (int i = 0; i < n; i++) {
@@ -56,17 +59,21 @@ void PacketThread::run() {
         if ((events[i].events & ~uint32_t{EPOLLOUT}) != 0) socket_ready(l.data);
       }
     }
-    if (forwarder_.holds()) forwarder_.expire(now_ms());
+    if (forwarder_.holds()) forwarder_.expire(now_);
     if (upcalls_.should_notify()) options_.notify();
   }
   end();
 }
 
-// How long the loop may sleep, in ms: for ever, unless messages are held.
+// How long the loop may sleep, in ms: for ever, unless messages are held or packets wait for room.
 int PacketThread::patience() const {
-  if (!forwarder_.holds()) return -1;
+  bool waits = false;
+  for (const Listener& l : listeners_) waits = waits || l.waits;
+  const int most = waits ? static_cast<int>(kHeldTurn) : -1;
+  if (!forwarder_.holds()) return most;
   const uint64_t now = now_ms(), until = forwarder_.holds_until() + 1;
-  return until <= now ? 0 : static_cast<int>(until - now);
+  const int left = until <= now ? 0 : static_cast<int>(until - now);
+  return waits ? std::min(left, most) : left;
 }
 
 void PacketThread::run_commands() {
@@ -111,7 +118,7 @@ void PacketThread::apply(Session& s, const SessionUpdate& state) {
   if (state.acfc) s.acfc = *state.acfc;
   if (state.length_bit) s.length_bit = *state.length_bit;
   if (state.sequencing) s.sequence.on = *state.sequencing;
-  if (state.reorder) forwarder_.set_reorder(s, *state.reorder, now_ms());
+  if (state.reorder) forwarder_.set_reorder(s, *state.reorder, now_);
   if (state.dscp) s.dscp = *state.dscp;
   if (state.small_first) s.small_first = *state.small_first;
   if (!state.open) return;
@@ -121,7 +128,6 @@ void PacketThread::apply(Session& s, const SessionUpdate& state) {
 
 void PacketThread::socket_ready(Socket& socket) {
   const size_t n = receiver_.receive(socket);
-  const uint64_t now = now_ms();
   for (size_t i = 0; i < n; i++) {
     Path from;
     if (!receiver_.path(i, from)) continue;
@@ -129,14 +135,13 @@ void PacketThread::socket_ready(Socket& socket) {
     // A super-datagram holds datagrams of one sender, all but the last of the same size.
     const size_t length = receiver_.length(i), size = receiver_.segment_size(i);
     for (size_t at = 0; at == 0 || at < length; at += size) {
-      forwarder_.datagram(socket.spec.policy, from, receiver_.data(i) + at, std::min(size, length - at), now);
+      forwarder_.datagram(socket.spec.policy, from, receiver_.data(i) + at, std::min(size, length - at), now_);
     }
   }
-  forwarder_.flush_inside(now);
+  forwarder_.flush_inside(now_);
 }
 
 void PacketThread::tun_ready(int fd) {
-  const uint64_t now = now_ms();
   const size_t header = options_.vnet_header ? kVnetHeader : 0;
   size_t taken = 0;
   for (size_t i = 0; i < kBatch && taken < kTurnOctets; i++) {
@@ -157,7 +162,7 @@ void PacketThread::tun_ready(int fd) {
     if (static_cast<size_t>(n) <= header) continue;
     VnetHeader vnet;
     std::memcpy(&vnet, p, sizeof vnet);
-    forwarder_.from_tun(header != 0 ? &vnet : nullptr, p + header, static_cast<size_t>(n) - header, now);
+    forwarder_.from_tun(header != 0 ? &vnet : nullptr, p + header, static_cast<size_t>(n) - header, now_);
   }
   finish(data_);
 }
@@ -219,7 +224,7 @@ void PacketThread::to_peer(const Outgoing& out) {
     if (s.sequence.on) s.sequence.give_back();
     const bool small = s.small_first && out.body_length == out.octets && is_small(out.body, out.body_length);
     return listener->queue->push(s, out.head, out.head_length, out.body, out.body_length, out.octets, out.traffic_class, small,
-                                 now_ms());
+                                 held_ms_);
   }
   data_.add(socket, s.path, out.head, out.head_length, out.body, out.body_length, &s, out.octets, out.traffic_class);
 }
@@ -227,30 +232,16 @@ void PacketThread::to_peer(const Outgoing& out) {
 void PacketThread::finish(Sender& sender) {
   if (sender.empty()) return;
   if (&sender == &control_) {
-    may_wait_ = sender.send(may_wait_);
+    may_wait_ = sender.send(may_wait_, now_);
   } else {
-    sender.send_some();
+    sender.send_some(now_);
+    hold();
   }
-  const uint64_t now = now_ms();
-  for (size_t i = 0; i < sender.count(); i++) {
-    const Sender::Slot& slot = sender.slot(i);
-    if (slot.session == nullptr) {
-      if (slot.dropped > 0) globals_.drop(GlobalDrop::send);
-      continue;
-    }
-    SessionCounters& c = *slot.session->counters;
-    if (slot.dropped > 0) c.drop(SessionDrop::send, slot.dropped);
-    if (slot.octets == 0) continue;
-    c.packets_out.add(slot.packets);
-    c.octets_out.add(slot.octets);
-    c.last_traffic.set(now);
-  }
-  if (&sender == &data_) hold(now);
   sender.clear();
 }
 
 // What waits has no number yet (RFC 2661 §5.4): frames of JS's may go before it, and it may be dropped.
-void PacketThread::hold(uint64_t now) {
+void PacketThread::hold() {
   Listener* listener = nullptr;
   for (Listener& l : listeners_) {
     if (l.data.fd() == data_.socket()) listener = &l;
@@ -261,7 +252,7 @@ void PacketThread::hold(uint64_t now) {
   data_.unsent([&](Session& s, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
                    size_t octets, uint8_t traffic_class, FairQueue::Chunk* held) {
     if (((head_length > 0 ? head : body)[0] & 0x08) != 0) s.sequence.give_back();
-    if (held == nullptr) return queue.push(s, head, head_length, body, body_length, octets, traffic_class, false, now);
+    if (held == nullptr) return queue.push(s, head, head_length, body, body_length, octets, traffic_class, false, held_ms_);
     held->kept = true;
     returned_[back++] = held;
   });
@@ -271,11 +262,10 @@ void PacketThread::hold(uint64_t now) {
 
 void PacketThread::room(Listener& listener) {
   FairQueue& queue = *listener.queue;
-  const uint64_t now = now_ms();
   constexpr size_t kGathered = 65536;
   size_t n = 0, gathered = 0;
   while (!data_.full()) {
-    FairQueue::Chunk* c = queue.next(now);
+    FairQueue::Chunk* c = queue.next(held_ms_);
     if (c == nullptr) break;
     Session& s = *c->session;
     bool refused;

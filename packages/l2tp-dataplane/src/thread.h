@@ -97,7 +97,7 @@ class PacketThread final : private Sink {
   void tun_ready(int fd);
   // The send buffer has room again for what waits.
   void room(Listener& listener);
-  void hold(uint64_t now);
+  void hold();
   void watch_room(Listener& listener);
   static void forget_backlog(Session& s);
   void apply(Session& s, const SessionUpdate& state);
@@ -142,11 +142,16 @@ class PacketThread final : private Sink {
   int wake_ = -1;
   bool ending_ = false;
   bool frame_is_control_ = false;
+  uint64_t now_ = 0;  // ms of a monotonic clock, when this turn began
+  // The clock of what waits for room. It goes on by little in a turn: what the thread, or the host, was stopped for is not the
+  // line's doing, and costs no packet.
+  uint64_t held_ms_ = 0;
+  static constexpr uint64_t kHeldTurn = 50;
   int may_wait_ = 0;  // of kControlWait, in this turn
   Failure fatal_;
   std::vector<Command> running_;
   Receiver receiver_;
-  Sender data_, control_;
+  Sender data_{globals_}, control_{globals_};
   std::unique_ptr<uint8_t[]> tun_buffers_;
   std::unique_ptr<uint8_t[]> whole_;  // write_segments()
   // Of one batch out of a FairQueue.

@@ -76,6 +76,7 @@ struct Kernel {
   }
 } kernel;
 std::mutex kernel_mutex;  // where a thread sends
+std::atomic<uint64_t> clock_ms{1'000'000};
 
 int discover(int fd) {
   int value = -1;
@@ -86,7 +87,8 @@ int discover(int fd) {
 
 struct Peers {
   std::vector<Session> sessions{3};
-  Sender sender;
+  GlobalCounters globals;
+  Sender sender{globals};
   Socket socket;
   std::map<const Session*, std::vector<Bytes>> given;
   std::vector<std::unique_ptr<Bytes>> kept;
@@ -94,7 +96,10 @@ struct Peers {
 
   Peers() {
     kernel = {};
-    for (size_t i = 0; i < sessions.size(); i++) sessions[i].path = path_of(static_cast<uint32_t>(i + 1));
+    for (size_t i = 0; i < sessions.size(); i++) {
+      sessions[i].path = path_of(static_cast<uint32_t>(i + 1));
+      sessions[i].counters = std::make_shared<SessionCounters>();
+    }
   }
   void add(Session& s, size_t n, uint8_t traffic_class = 0) {
     Bytes head = hex("4002");
@@ -110,13 +115,16 @@ struct Peers {
     size_t packets = 0, octets = 0, dropped = 0;
   };
   std::map<const Session*, Sums> send() {
-    sender.send(0);
+    sender.send(0, 1);
+    return cleared();
+  }
+  // What was counted since the last time.
+  std::map<const Session*, Sums> cleared() {
     std::map<const Session*, Sums> sums;
-    for (size_t i = 0; i < sender.count(); i++) {
-      Sums& s = sums[sender.slot(i).session];
-      s.packets += sender.slot(i).packets;
-      s.octets += sender.slot(i).octets;
-      s.dropped += sender.slot(i).dropped;
+    for (Session& s : sessions) {
+      const SessionCounters& c = *s.counters;
+      sums[&s] = {c.packets_out.get(), c.octets_out.get(), c.drops[static_cast<size_t>(SessionDrop::send)].get()};
+      s.counters = std::make_shared<SessionCounters>();
     }
     sender.clear();
     kept.clear();
@@ -145,6 +153,72 @@ void trains() {
     EQ(sums[&s].packets, 100u);
     EQ(sums[&s].octets, 99 * 1400 + 700u);
     EQ(sums[&s].dropped, 0u);
+  }
+}
+
+// Sessions of one tunnel share trains, those of others do not; each session's datagrams stay in order.
+void trains_of_a_tunnel() {
+  Peers p;
+  Session &a = p.sessions[0], &b = p.sessions[1], &other = p.sessions[2];
+  b.path = a.path;
+  for (size_t i = 0; i < 60; i++) {
+    p.add(a, 100);
+    p.add(b, i % 20 == 19 ? 60 : 100);
+    if (i % 2 == 0) p.add(other, 100);
+  }
+  std::vector<Bytes> both;
+  for (size_t i = 0; i < 60; i++) {
+    both.push_back(p.given[&a][i]);
+    both.push_back(p.given[&b][i]);
+  }
+  auto sums = p.send();
+  EQ(kernel.calls, 1u);
+  EQ(kernel.large, 4u);  // a train ends with the shorter one of b
+  CHECK(p.sent(a) == both);
+  CHECK(p.sent(other) == p.given[&other]);
+  EQ(sums[&a].packets, 60u);
+  EQ(sums[&a].octets, 6000u);
+  EQ(sums[&b].packets, 60u);
+  EQ(sums[&b].octets, 57 * 100 + 3 * 60u);
+  EQ(sums[&other].packets, 30u);
+  // What the kernel says of the path holds for both.
+  kernel.refusal = EIO;
+  p.add(a, 100);
+  p.add(b, 100);
+  sums = p.send();
+  CHECK(!a.segments && !b.segments && other.segments);
+  EQ(sums[&a].packets + sums[&b].packets, 2u);
+}
+
+// A train that is refused, and then there is room for a part of it: the rest waits, and nothing leaves twice.
+void apart_without_room() {
+  Peers p;
+  Session &a = p.sessions[0], &b = p.sessions[1];
+  b.path = a.path;
+  kernel.refusal = EIO;
+  kernel.room = 5;
+  for (size_t i = 0; i < 10; i++) {
+    p.add(a, 100);
+    p.add(b, 100);
+  }
+  p.sender.send_some(1);
+  std::vector<std::pair<const Session*, Bytes>> rest;
+  p.sender.unsent([&](Session& s, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length, size_t octets, uint8_t,
+                      FairQueue::Chunk*) {
+    Bytes all(head, head + head_length);
+    all.insert(all.end(), body, body + body_length);
+    EQ(octets, 100u);
+    rest.emplace_back(&s, all);
+  });
+  auto sums = p.cleared();
+  EQ(sums[&a].packets, 3u);
+  EQ(sums[&b].packets, 2u);
+  EQ(sums[&a].dropped + sums[&b].dropped, 0u);
+  EQ(kernel.out.size(), 5u);
+  EQ(rest.size(), 15u);
+  for (size_t i = 0; i < 15; i++) {
+    const Session& s = i % 2 == 0 ? b : a;
+    CHECK(rest[i].first == &s && rest[i].second == p.given[&s][(i + 5) / 2]);
   }
 }
 
@@ -184,7 +258,7 @@ void trains_over_ipv6() {
 // What a frame of JS's or a batch before left behind is not taken for this batch's.
 void nothing_is_left_over() {
   Peers p;
-  Sender control;
+  Sender control(p.globals);
   const Bytes frame = hex("c0210901");
   control.add(p.socket, p.sessions[0].path, frame.data(), 4, nullptr, 0, &p.sessions[0], 0);
   control.add(p.socket, p.sessions[0].path, frame.data(), 4, nullptr, 0, &p.sessions[0], 0);
@@ -195,7 +269,7 @@ void nothing_is_left_over() {
     p.send();
   }
   EQ(kernel.large, 3u);
-  control.send(0);
+  control.send(0, 1);
   EQ(kernel.large, 3u);
   for (size_t i : {1u, 0u}) EQ(p.sent(p.sessions[i]).size(), i == 1 ? 3u : 8u);
 }
@@ -315,10 +389,10 @@ void held() {
       usleep(1000);
     }
   };
-  const size_t many = 1500, few = 10;
+  const size_t many = 2500, few = 10;
   for (size_t i = 0; i < many; i++) {
     from_tun(1, 1000);
-    if (i % (many / few) == 0) from_tun(2, i % 300 == 0 ? 1000 : 1400);
+    if (i % (many / few) == 0) from_tun(2, i % 500 == 0 ? 1000 : 1400);
   }
   from_tun(3, 100);
   wait([&] { return t->globals().get(GlobalDrop::no_route) == 1; });
@@ -352,6 +426,62 @@ void held() {
   }
   close(pair[0]);
   close(pair[1]);
+}
+
+// How long a packet may wait is the line's time: a stop of the host is one turn of the loop, however long it was.
+void held_too_long() {
+  for (const bool stop : {true, false}) {
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+    const auto t = start_thread(pair[0]);
+    { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = 0; }
+    SessionSpec spec;
+    spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
+    spec.ours = spec.peers = {1, 1};
+    SessionUpdate state;
+    state.open = true;
+    state.prefixes.emplace(1);
+    CHECK(parse_prefix("10.9.0.1/32", state.prefixes->at(0)));
+    CHECK(!t->add_session(spec, state));
+    const auto counters = t->counters(spec.ours);
+    const auto packet = [&](uint8_t to) {
+      Bytes p = hex("4500001c 00004000 40110000 0a080001 0a090000 1388 1770 0008 0000");
+      p[19] = to;
+      CHECK(write(pair[1], p.data(), p.size()) == 28);
+    };
+    // Each packet that has no route is a turn of the loop, or more.
+    uint64_t turns = 0;
+    const auto turn = [&] {
+      packet(2);
+      turns++;
+      for (int i = 0; t->globals().get(GlobalDrop::no_route) < turns; i++) {
+        CHECK(i < 30'000);
+        usleep(1000);
+      }
+    };
+    for (int i = 0; i < 5; i++) packet(1);
+    turn();
+    if (stop) {
+      clock_ms += 10 * kHoldFor;
+      turn();
+    } else {
+      for (uint64_t waited = 0; waited <= kHoldFor; waited += 40) {
+        clock_ms += 40;
+        turn();
+      }
+    }
+    { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = ~size_t{0}; }
+    const auto gone = [&] { return counters->drops[static_cast<size_t>(SessionDrop::queue)].get(); };
+    for (int i = 0; counters->packets_out.get() + gone() < 5; i++) {
+      CHECK(i < 30'000);
+      usleep(1000);
+    }
+    EQ(gone(), stop ? 0u : 5u);
+    t->stop();
+    t->join();
+    close(pair[0]);
+    close(pair[1]);
+  }
 }
 
 // A session that is closed or goes takes with it what waits of it.
@@ -434,9 +564,10 @@ int __wrap_setsockopt(int fd, int level, int name, const void* value, socklen_t 
   return __real_setsockopt(fd, level, name, value, n);
 }
 
-// Nothing gets too late here, however slow the machine is.
+// Nothing gets too late here by itself, however slow the machine is.
 int __wrap_clock_gettime(clockid_t, timespec* t) {
-  *t = {1000, 0};
+  const uint64_t ms = clock_ms;
+  *t = {static_cast<time_t>(ms / 1000), static_cast<long>(ms % 1000 * 1'000'000)};
   return 0;
 }
 
@@ -450,6 +581,8 @@ int __wrap_sendmmsg(int fd, mmsghdr* messages, unsigned count, int) {
 
 int main() {
   cases({{"trains", trains},
+         {"trains of a tunnel", trains_of_a_tunnel},
+         {"apart without room", apart_without_room},
          {"nothing is left over", nothing_is_left_over},
          {"classes", classes},
          {"trains over IPv6", trains_over_ipv6},
@@ -457,6 +590,7 @@ int main() {
          {"no room", no_room},
          {"any sizes in any order", any},
          {"held", held},
+         {"held too long", held_too_long},
          {"held and gone", held_and_gone},
          {"probes", probes}});
 }

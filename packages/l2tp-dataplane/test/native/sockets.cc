@@ -80,11 +80,13 @@ void traffic_class(const char* local, const char* remote, int family) {
   CHECK(setsockopt(peer, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVTOS : IPV6_RECVTCLASS, &one, sizeof one) == 0);
 
   Session session;
-  const auto sender = std::make_unique<Sender>();
+  session.counters = std::make_shared<SessionCounters>();
+  GlobalCounters globals;
+  const auto sender = std::make_unique<Sender>(globals);
   const uint8_t classes[] = {0, 0xb8, 0xb8, 0xb8, 0x28, 0};
   const Bytes body(500, 7);
   for (const uint8_t c : classes) sender->add(from, to, nullptr, 0, body.data(), body.size(), &session, body.size(), c);
-  sender->send(0);
+  sender->send(0, 1);
   for (const uint8_t c : classes) {
     uint8_t data[2048], control[256];
     iovec part{data, sizeof data};
