@@ -138,9 +138,18 @@ export function rssKb(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
 }
 
-/** A counter of a device, such as `rx_packets`. */
-export const deviceCounter = (net: Net, name: string, device: string, counter: string): number =>
-  Number(net.run(name, 'cat', `/sys/class/net/${device}/statistics/${counter}`));
+/**
+ * IPv4 packets that came in: each one, also of those that a device or the sender merged, which its own counters take for one.
+ * They are counted by their ECN field (RFC 3168), and those of a bench have none.
+ */
+export function packetsArrived(net: Net, name: string): number {
+  const [names, values] = net
+    .run(name, 'cat', '/proc/net/netstat')
+    .split('\n')
+    .filter((line) => line.startsWith('IpExt:'))
+    .map((line) => line.split(' '));
+  return Number(values?.[names?.indexOf('InNoECTPkts') ?? -1]);
+}
 
 export const until = async (what: string, condition: () => boolean, seconds = 60): Promise<void> => {
   for (const end = performance.now() + seconds * 1_000; !condition(); await pause(100)) {

@@ -35,8 +35,7 @@ client_kill_l2tp() {
 client_crash() {
   # shellcheck disable=SC2046
   kill -KILL $(ip netns pids "$1") 2> /dev/null
-  ip -n "$1" xfrm state flush
-  ip -n "$1" xfrm policy flush
+  ip -n "$1" -batch - <<< $'xfrm state flush\nxfrm policy flush'
   rm -f "$RUN/$1/vici"
   wait_for 20 ppp_gone "$1"
 }
@@ -55,10 +54,12 @@ route_gone() {
 }
 # l2tp_log_since_cut: no event of L2TP or PPP came after the cut.
 undisturbed() { ! since '.event | test("^(l2tp|tunnel|session|auth|ppp|packet|lcp|ipcp)[.]")'; }
-# rebind NAT PORTS: the NAT forgets its mappings (MASQUERADE drops those of an interface that goes down) and maps UDP 4500 to others.
+# rebind NAT PORTS: the NAT maps UDP 4500 to others from now on.
 rebind() {
-  on "$1" iptables-legacy -t nat -I POSTROUTING -o wan -p udp --sport 4500 -j MASQUERADE --to-ports "$2"
-  ip -n "$1" link set wan down
-  ip -n "$1" link set wan up
-  ip -n "$1" route replace default via "$ISP"
+  nat_ports "$1" "$2"
+  nat_forgets "$1"
 }
+# nat_ports NAT PORTS: of mappings that begin from now on; those that are there stay.
+nat_ports() { on "$1" iptables-legacy -t nat -I POSTROUTING -o wan -p udp --sport 4500 -j MASQUERADE --to-ports "$2"; }
+# nat_forgets NAT: MASQUERADE drops the mappings of an interface that goes down.
+nat_forgets() { ip -n "$1" -batch - <<< $'link set wan down\nlink set wan up\nroute replace default via '"$ISP"; }
