@@ -1,11 +1,14 @@
 /** A YAML file with the line of every key: errors point at the line an operator must edit. YAML 1.2. */
-import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { ConfigError } from './errors.js';
 
 export interface YamlFile {
   readonly file: string;
   /** What the document holds; an empty file is an empty mapping. */
   readonly value: Record<string, unknown>;
+  /** The same with its comments, for who changes it. */
+  readonly doc: Document;
+  lineOf(node: Node | null): number;
   /** The line of `ppp.mtu` or `dns.1`, or of its nearest parent that is in the file. */
   line(path: readonly (string | number)[]): number | undefined;
 }
@@ -29,7 +32,7 @@ export function parseYaml(file: string, text: string): YamlFile {
     throw new ConfigError({ file, line: 1 }, undefined, 'the file is not a mapping', 'lines of the form `key: value`');
 
   const at: Lines = new Map();
-  const lineOf = (node: Node) => lines.linePos(node.range?.[0] ?? 0).line;
+  const lineOf = (node: Node | null) => lines.linePos(node?.range?.[0] ?? 0).line;
   // The parser's own check compares every key with every other: seconds for a large users file.
   collect(doc.contents, [], at, lineOf, (node) => invalid(lineOf(node), 'duplicate key'));
   let value: unknown;
@@ -46,6 +49,8 @@ export function parseYaml(file: string, text: string): YamlFile {
   return {
     file,
     value: (value ?? {}) as Record<string, unknown>,
+    doc,
+    lineOf,
     line: (path) => {
       for (let n = path.length; n > 0; n--) {
         const line = at.get(path.slice(0, n).join('\0'));

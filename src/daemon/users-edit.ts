@@ -4,19 +4,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import {
-  type Document,
-  isAlias,
-  isMap,
-  isNode,
-  isScalar,
-  LineCounter,
-  type Pair,
-  parseDocument,
-  visit,
-  type YAMLMap,
-} from 'yaml';
+import { type Document, isAlias, isMap, isNode, isScalar, type Pair, visit, type YAMLMap } from 'yaml';
 import { ntPasswordHash } from '../proto/ppp/mschap.js';
+import { parseYaml, type YamlFile } from './config-yaml.js';
 import { ConfigError, whyUnreadable } from './errors.js';
 import { passOn } from './ownership.js';
 import { Secret } from './secret.js';
@@ -64,11 +54,9 @@ export class UsersFile {
   /** @throws ConfigError when there is none (unless it may be made), it has a mistake already, or holds what cannot be edited */
   static open(path: string, { create = false, stateDir }: { create?: boolean; stateDir?: string } = {}): UsersFile {
     const text = create && !exists(path) ? '' : read(path);
-    const names = new Set([...UserStore.parse(path, text)].map((u) => u.name));
-    const lines = new LineCounter();
-    const doc = parseDocument(text, { lineCounter: lines, uniqueKeys: false });
-    refuseUneditable(path, doc, lines, names);
-    return new UsersFile(path, text, doc, stateDir);
+    const yaml = parseYaml(path, text);
+    refuseUneditable(yaml, new Set([...UserStore.of(yaml)].map((u) => u.name)));
+    return new UsersFile(path, text, yaml.doc, stateDir);
   }
 
   /** The users as they would be loaded now. */
@@ -131,11 +119,10 @@ export class UsersFile {
  * The daemon reads more than can be changed in place: a change at an anchor would be one at each of its aliases, and a
  * merged user has no entry of his own.
  */
-const refuseUneditable = (file: string, doc: Document, lines: LineCounter, names: ReadonlySet<string>): void => {
+const refuseUneditable = ({ file, doc, lineOf }: YamlFile, names: ReadonlySet<string>): void => {
   const refuse = (node: unknown, what: string): never => {
-    const { line } = lines.linePos((isNode(node) ? node.range?.[0] : undefined) ?? 0);
     throw new ConfigError(
-      { file, line },
+      { file, line: lineOf(isNode(node) ? node : null) },
       undefined,
       `${what} cannot be changed here`,
       'entries written out `name: {...}`',

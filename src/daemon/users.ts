@@ -59,7 +59,11 @@ export class UserStore {
 
   /** The same from a text; `path` is for errors only. @throws ConfigError */
   static parse(path: string, text: string): UserStore {
-    const yaml = parseYaml(path, text);
+    return UserStore.of(parseYaml(path, text));
+  }
+
+  /** @throws ConfigError */
+  static of(yaml: YamlFile): UserStore {
     for (const key of Object.keys(yaml.value))
       if (key !== 'users') throw new ConfigError(origin(yaml, [key]), key, 'is an unknown key', 'users');
     const entries = yaml.value.users ?? {};
@@ -87,7 +91,7 @@ export class UserStore {
       users.set(name, user);
       for (const key of ['address', 'routes']) origins.set(`${name}.${key}`, origin(yaml, ['users', name, key]));
     }
-    return new UserStore(path, users, origins);
+    return new UserStore(yaml.file, users, origins);
   }
 
   get size(): number {

@@ -4,12 +4,13 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
-import { access, mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { writeOwned } from './owned.js';
 
 /** Best first: charon-systemd needs no pid file of its own, and runs without systemd. */
 export const CHARON_PROGRAMS = ['/usr/sbin/charon-systemd', '/usr/lib/ipsec/charon', '/usr/libexec/ipsec/charon'];
@@ -187,12 +188,8 @@ export async function writeCharonConf(
 ): Promise<void> {
   if (/["{}#\s]/.test(socket)) throw new CharonError(`charon cannot use the socket path ${socket}`);
   const text = await readFile(template, 'utf8');
-  await mkdir(dirname(conf), { recursive: true });
-  const fresh = `${conf}.new`;
-  await rm(fresh, { force: true });
   const filled = text.replaceAll('@VICI_SOCKET@', socket).replaceAll('@AGGRESSIVE@', aggressive ? 'yes' : 'no');
-  await writeFile(fresh, filled, { mode: 0o600, flag: 'wx' });
-  await rename(fresh, conf);
+  await writeOwned(conf, filled);
 }
 
 /** charon processes with this in their environment; a zombie has none. */
