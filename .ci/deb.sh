@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$(readlink -f "$0")")/.."
 out=$PWD/build
-missing=$(for p in debhelper dh-apparmor dpkg-dev; do dpkg-query -W -f '${db:Status-Status}\n' $p 2> /dev/null | grep -qx installed || echo $p; done)
+missing=$(for p in debhelper dh-apparmor build-essential python3; do dpkg-query -W -f '${db:Status-Status}\n' $p 2> /dev/null | grep -qx installed || echo $p; done)
 [ -z "$missing" ] || { echo "deb: apt-get install" $missing >&2; exit 1; }
 version=$(dpkg-parsechangelog -S Version) arch=$(dpkg --print-architecture)
 [ "$version" = "$(node -p "require('./package.json').version")" ] || { echo "deb: debian/changelog says $version, package.json does not" >&2; exit 1; }
@@ -12,6 +12,7 @@ export DEB_BUILD_OPTIONS="nocheck ${DEB_BUILD_OPTIONS:-}" LOCKSTEP_OUT=$out DEB_
 SOURCE_DATE_EPOCH=$(dpkg-parsechangelog -S Timestamp)
 export SOURCE_DATE_EPOCH
 mkdir -p "$out"
+echo 'deb: building; minutes the first time' >&2
 [ -n "${LOCKSTEP_BUILT:-}" ] || [ -d node_modules ] || npm ci --no-audit --no-fund --loglevel=error > "$out/deb.log" 2>&1 || { tail -5 "$out/deb.log" >&2; exit 1; }
 debian/rules clean > "$out/deb.log" 2>&1
 debian/rules binary >> "$out/deb.log" 2>&1 || { tail -20 "$out/deb.log" >&2; exit 1; }

@@ -60,7 +60,7 @@ const main = async (): Promise<void> => {
   if (args.clean === true) return cleanHost(config, createLogger(config.log));
   const { users, listening } = checkOnHost(config, networkInterfaces());
   if (args.check === true) {
-    process.stdout.write(`${args.config}: the configuration and ${users.size} users are fine\n`);
+    process.stdout.write(`${args.config}: no mistake in it; users: ${users.size}\n`);
     return;
   }
   const log = createLogger(config.log);

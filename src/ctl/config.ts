@@ -18,7 +18,7 @@ export const addConfig: AddCommand = (program, context) => {
     .action((o: { json?: boolean }) => {
       const settings = loadConfig(context.config());
       const { users } = checkOnHost(settings, networkInterfaces());
-      const text = `${settings.file}: the configuration and ${users.size} users are fine`;
+      const text = `${settings.file}: no mistake in it; users: ${users.size}`;
       print(o.json === true ? JSON.stringify({ file: settings.file, users: users.size }) : text);
     });
   config

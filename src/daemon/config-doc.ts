@@ -36,8 +36,8 @@ const HEAD = `# Configuration
 
 <!-- Generated from src/daemon/config-schema.ts by \`npm run docs\`: do not edit. -->
 
-\`lockstepd\` reads one YAML file (\`/etc/lockstep/lockstep.yaml\`, or \`--config FILE\`). Nothing in it is required: what is
-not there has the default below, and \`key:\` with nothing after it counts as not there. Environment variables beat the
+\`lockstepd\` reads one YAML file (\`/etc/lockstep/lockstep.yaml\`, or \`--config FILE\`). \`listen.addresses\` is the key \`addresses\`
+below the key \`listen\`: \`listen: {addresses: ...}\`, or on two lines, the second indented. Nothing is required: what is not there has the default below, and \`key:\` with nothing after it counts as not there. Environment variables beat the
 file, and options of the command line beat both; in the environment, lists are written with commas. Relative paths start
 at the file's directory. A mistake stops the daemon with exit code 2 and one sentence: file, line, key, value and what is
 allowed. \`lockstepd --check\` only looks for mistakes. [users.yaml](#usersyaml) is described at the end.`;

@@ -188,6 +188,8 @@ function refuseUnknown(
     const line = yaml.line(here);
     const origin: Origin = line === undefined ? { file: yaml.file } : { file: yaml.file, line };
     const known = Object.hasOwn(node, name) ? (node as Record<string, object>)[name] : undefined;
+    if (known === undefined && name.includes('.') && leaves().some(([k]) => k === key))
+      throw new ConfigError(origin, key, 'is a key below another one', `${nested(name)}, in one section of that name`);
     if (known === undefined)
       throw new ConfigError(origin, key, 'is an unknown key', suggestion(key, name, Object.keys(node)));
     if (isLeaf(known) || given === null) continue;
@@ -201,6 +203,12 @@ function refuseUnknown(
     refuseUnknown(yaml, known, given as Record<string, unknown>, here);
   }
 }
+
+/** `a.b` as YAML wants it. */
+const nested = (name: string): string => {
+  const [first = '', ...rest] = name.split('.');
+  return rest.length === 0 ? `${first}: ...` : `${first}: {${nested(rest.join('.'))}}`;
+};
 
 function suggestion(key: string, name: string, siblings: string[]): string {
   const elsewhere = leaves().find(([k]) => k.endsWith(`.${name}`))?.[0];

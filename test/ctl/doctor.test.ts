@@ -179,7 +179,7 @@ t.test('config check and explain', async (t) => {
   const { file } = config(t);
   t.match(await runCtl(['-c', file, 'config', 'check']), {
     status: 0,
-    out: `${file}: the configuration and 1 users are fine`,
+    out: `${file}: no mistake in it; users: 1`,
   });
   t.strictSame(JSON.parse((await runCtl(['-c', file, 'config', 'check', '--json'])).out), { file, users: 1 });
   t.match(await runCtl(['-c', `${file}.no`, 'config', 'check']), {

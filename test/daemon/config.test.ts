@@ -310,6 +310,18 @@ t.test('a mistake is one sentence with file, line, key, value and what is allowe
   }
 });
 
+t.test('a key as the documents write it, with dots, is told how YAML wants it', async (t) => {
+  for (const [yaml, said] of [
+    [
+      'status_page.listen: /run/x',
+      /status_page\.listen: is a key below another one; allowed: status_page: \{listen: \.\.\.\}, in one section/,
+    ],
+    ['ike:\n  certificates.ca: [ca.pem]', /:2: ike\.certificates\.ca: .* allowed: certificates: \{ca: \.\.\.\}, in/],
+    ['status_page.lissten: /run/x', /status_page\.lissten: is an unknown key/],
+  ] as const)
+    t.match(mistake(() => loadConfig(write(t, yaml), {})).message, said, yaml);
+});
+
 t.test('an unknown key names the nearest one, in its own section or elsewhere', async (t) => {
   for (const [yaml, meant] of [
     ['polo: {ipv4: 10.0.0.0/24}', 'pool'],

@@ -33,7 +33,7 @@ t.test('--check: fine', async (t) => {
   const path = files(t);
   const { status, stdout, stderr } = await runProgram('main', ['--check', '-c', path]);
   t.strictSame([status, stderr], [0, '']);
-  t.match(stdout, /lockstep.yaml: the configuration and 1 users are fine\n$/);
+  t.match(stdout, /lockstep.yaml: no mistake in it; users: 1\n$/);
   t.strictSame(readdirSync(join(path, '..')).sort(), ['lockstep.yaml', 'psk', 'users.yaml'], 'and nothing was made');
 });
 

@@ -44,7 +44,7 @@ trap 'trap "" TERM; kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM HUP
 run() {
   local scenario=$1 out=$2 began=$SECONDS status=0 child limit
   trap 'kill "$child" 2>/dev/null; wait "$child"; exit 130' TERM
-  limit=$(cat "$LAB_DIR/$scenario/slow" 2> /dev/null)
+  limit=$(cat "$LAB_DIR/$scenario/"{limit,slow} 2> /dev/null | head -n 1)
   in_kernel "$where" "${limit:-300}" "$out" "$scenario" > "$out/log" 2>&1 &
   child=$!
   wait "$child" || status=$?
