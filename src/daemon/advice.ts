@@ -7,6 +7,7 @@ import {
   AUTH_LATE,
   AUTH_UNANSWERED,
   type Ending,
+  MPPE,
   NO_ADDRESS,
   NOT_CONVERGED,
   SILENT,
@@ -277,6 +278,7 @@ export type Stage = (typeof STAGES)[number];
 /** The cause of a PPP link's end. `refused`: why the last password was, if one was. */
 export function linkCause(end: Ending, stage: Stage, refused: AuthCause | undefined): EndCause {
   const told = /\berror (\d+)\b/.exec(end.reason)?.[1];
+  if (end.by === 'peer' && end.reason.includes(MPPE)) return 'wants-encryption';
   if (end.by === 'peer')
     return told === undefined ? byPeer(stage, refused) : (TOLD.get(Number(told)) ?? byPeer(stage, refused));
   switch (end.reason) {

@@ -39,6 +39,12 @@ t.test('why a link ended', async (t) => {
     linkCause(end('peer', 'the client insists on MPPE encryption (error 742)'), 'ipcp', undefined),
     'wants-encryption',
   );
+  // pppd has words for it, and its CCP may fail when IPCP is open already.
+  for (const stage of ['ipcp', 'up'] as const)
+    t.equal(
+      linkCause(end('peer', 'the peer hung up: MPPE required but peer negotiation failed'), stage, undefined),
+      'wants-encryption',
+    );
   t.equal(linkCause(end('peer', 'the client reports error 999'), 'ipcp', undefined), 'client-gave-up');
   t.equal(linkCause(end('peer'), 'up', undefined), 'client-closed');
   t.equal(byPeer('auth', 'unknown-user'), 'unknown-user');

@@ -4,6 +4,9 @@
  */
 import { type Fields, type Profile, uuid } from './fields.js';
 
+/** Of 1.20.8, Debian 12's, the service ends without a word when it reads `ipsec-group-name`. */
+const GROUP_NEEDS = 'it must be 1.52.2 or later, which knows an identity besides the address';
+
 export function linux(f: Fields): Profile {
   const path = `/etc/NetworkManager/system-connections/lockstep-${uuid(f, 'nm')}.nmconnection`;
   return {
@@ -20,6 +23,8 @@ echo 'Connect with: nmcli --ask connection up uuid ${uuid(f, 'nm')}'
 `,
     steps: [
       'install NetworkManager-l2tp (Debian, Ubuntu: network-manager-l2tp, and network-manager-l2tp-gnome for its dialogs)',
+      ...(f.group === undefined ? [] : [GROUP_NEEDS]),
+      'with libreswan below it: `ikev1-policy=accept` in `config setup` of /etc/ipsec.conf',
       'sudo sh <the file>',
       `nmcli --ask connection up uuid ${uuid(f, 'nm')}`,
     ],

@@ -26,8 +26,12 @@ export function endedByPeer(data: Uint8Array): Ending {
       ...(WINDOWS_ERRORS.get(windowsError) ?? { reason: `the client reports error ${windowsError}` }),
     };
   }
-  return { by: 'peer', reason: text === undefined ? 'the peer hung up' : `the peer hung up: ${text}` };
+  if (text === undefined) return { by: 'peer', reason: 'the peer hung up' };
+  return { by: 'peer', reason: `the peer hung up: ${text}`, ...(text.includes(MPPE) && { hint: MPPE_HINT }) };
 }
+
+/** In every sentence with which pppd leaves because of `require-mppe`. */
+export const MPPE = 'MPPE';
 
 export const SILENT: Ending = {
   by: 'timeout',

@@ -187,6 +187,11 @@ t.test('RFC 1661 §5.5: the peer terminates; its data in words', async (t) => {
     ['1a2b3c4d 003ccd74 000002e6', 'the client insists on MPPE encryption (error 742)'],
     ['1a2b3c4d 003ccd74 0000ffff', 'the client reports error 65535'],
     ['50656572206e6f7420726573706f6e64696e67', 'the peer hung up: Peer not responding'],
+    // pppd's word for 741 and 742.
+    [
+      '4d5050452072657175697265642062757420706565722072656675736564',
+      'the peer hung up: MPPE required but peer refused',
+    ],
   ];
   for (const [data, reason] of table) {
     const s = new Script(lnsConfig());
