@@ -14,7 +14,7 @@ import { createLogger, type RootLog as Log } from './daemon/log.js';
 import { cleanHost, prepareIke } from './daemon/upkeep.js';
 import { UserStore } from './daemon/users.js';
 import { keepMemoryOutOfCores } from './io/core-dump.js';
-import { serviceManager } from './io/notify.js';
+import { endProcess, serviceManager } from './io/notify.js';
 
 interface Arguments {
   readonly config: string;
@@ -83,14 +83,14 @@ const run = async (
     if (leaving !== undefined) return;
     leaving = performance.now();
     systemd.stopping();
-    void Promise.resolve(gateway?.stop(reason)).finally(() => log.end(() => process.exit(code)));
+    void Promise.resolve(gateway?.stop(reason)).finally(() => log.end(() => endProcess(code)));
   };
   const signalled = (signal: NodeJS.Signals) => {
     const wish = onSignal(leaving, performance.now());
     if (wish === 'leave') leave(signal, EXIT.ok);
     if (wish !== 'force') return;
     log.warn('gateway.forced', { signal, hint: 'clients were not told; the next start clears up what is left' });
-    log.end(() => process.exit(EXIT.failure));
+    log.end(() => endProcess(EXIT.failure));
   };
   const fatal = (event: string) => (error: unknown) => {
     gateway?.emergencyShut();

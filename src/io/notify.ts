@@ -1,4 +1,4 @@
-/** How the daemon is, told to systemd, as `Type=notify` and `WatchdogSec=` want it. Read sd_notify(3) first. */
+/** How the daemon is, told to systemd, as `Type=notify` and `WatchdogSec=` want it. Read sd_notify(3) first. And its end. */
 import { createRequire } from 'node:module';
 
 export interface ServiceManager {
@@ -23,7 +23,7 @@ export interface NotifyOptions {
 export function serviceManager(options: NotifyOptions = {}): ServiceManager {
   const { env = process.env, pid = process.pid, onError = () => {} } = options;
   const path = env.NOTIFY_SOCKET ?? '';
-  const send = options.send ?? (path === '' ? () => 0 : native());
+  const send = options.send ?? (path === '' ? () => 0 : native().send);
   const tell = (...lines: string[]) => {
     const errno = path === '' ? 0 : send(path, lines.join('\n'));
     if (errno !== 0) onError(errno);
@@ -50,5 +50,21 @@ export function watchdogMs(env: NodeJS.ProcessEnv, pid: number): number | undefi
 // By path and not by name: only systemd needs it, so a checkout without the addon built works.
 const ADDON = '../../../packages/sd-notify/build/Release/sd_notify.node';
 
-const native = (): ((path: string, text: string) => number) =>
-  (createRequire(import.meta.url)(ADDON) as { send(path: string, text: string): number }).send;
+interface Addon {
+  send(path: string, text: string): number;
+  exit(code: number): never;
+}
+const native = (): Addon => createRequire(import.meta.url)(ADDON) as Addon;
+
+/**
+ * Ends the process, of which everything is closed and flushed. Not by Node's own exit, where it can be helped: that joins threads, one
+ * of which may be waiting for this one, and then nothing ends (nodejs/node#54918).
+ */
+export function endProcess(code: number): never {
+  try {
+    return native().exit(code);
+  } catch {
+    // Without the addon there is only the other way.
+    return process.exit(code);
+  }
+}

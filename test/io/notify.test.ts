@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
 import t from 'tap';
 import { serviceManager, watchdogMs } from '../../src/io/notify.js';
@@ -54,4 +55,16 @@ t.test('the addon says why a socket cannot be reached', async (t) => {
   t.equal(tell('/nowhere/notify'), ENOENT);
   t.equal(tell(`@lockstep-nobody-${process.pid}`), ECONNREFUSED);
   t.equal(tell(`/${'n'.repeat(108)}`), ENAMETOOLONG);
+});
+
+t.test('endProcess ends it at once, with its exit code: no handler of exit is waited for', async (t) => {
+  const module = new URL('../../src/io/notify.js', import.meta.url).href;
+  const program = `
+    import { endProcess } from '${module}';
+    process.on('exit', () => console.log('a handler'));
+    setInterval(() => {}, 1000);
+    endProcess(7);`;
+  const { status, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+  t.equal(status, 7);
+  t.equal(stdout, '');
 });

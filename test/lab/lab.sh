@@ -3,7 +3,7 @@
 #
 # Runs scenarios (directories with a `check`) against the gateway with real clients, two at a time, each in a kernel or cell of
 # its own. Each leaves out/<scenario>/log, and on failure (or --keep) every host's logs and the captures. --all writes RESULTS.md.
-# LAB_KERNEL=host|uml picks the kernel, LAB_GATEWAY=xl2tpd puts the control peer in the gateway's place.
+# LAB_KERNEL=host|uml|tcg picks the kernel, LAB_GATEWAY=xl2tpd puts the control peer in the gateway's place.
 set -u
 LAB_DIR=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 REPO=$(cd "$LAB_DIR/../.." && pwd)
@@ -37,7 +37,8 @@ done
 lab_program || { echo 'lab: the program cannot be bundled' >&2; exit 1; }
 
 where=$(lab_kernel)
-[ "$where" = host ] || echo "lab: this kernel lacks $(kernel_lacks): each scenario boots a user-mode Linux guest"
+[ "$where" != uml ] || echo "lab: this kernel lacks $(kernel_lacks): each scenario boots a user-mode Linux guest"
+[ "$where" != tcg ] || "$LAB_DIR/tcg/kernel" "$REPO/build/tcg" || exit 1
 trap 'trap "" TERM; kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM HUP
 
 # run SCENARIO OUT: in the background; leaves OUT/result with "pass|fail SECONDS".
@@ -58,6 +59,13 @@ run() {
     tail -n 12 "$out/log" | sed 's/^/      | /'
     echo "      logs and captures: ${out#"$REPO"/}"
   fi
+}
+kernel_name() {
+  case $where in
+    host) uname -r ;;
+    uml) echo "user-mode Linux ($(version user-mode-linux))" ;;
+    tcg) echo "$(ls "$REPO/build/tcg/lib/modules") in QEMU without KVM" ;;
+  esac
 }
 # notes OUT FIRST: the scenario's measurements in one line.
 notes() { [ ! -s "$1/notes" ] || { printf '%s' "$2"; paste -sd'|' "$1/notes" | sed 's/|/; /g'; }; }
@@ -109,7 +117,7 @@ table() {
   echo "$(version charon-systemd), xl2tpd $(version xl2tpd), pppd $(version ppp))."
   echo
   echo "- commit $(git -C "$REPO" rev-parse --short HEAD)$([ -z "$(git -C "$REPO" status --porcelain -uno -- ':!test/lab/RESULTS.md')" ] || echo ' with uncommitted changes'), $(date -u '+%Y-%m-%d %H:%M') UTC"
-  echo "- gateway: ${LAB_GATEWAY:-lockstep}; kernel: $([ "$where" = host ] && uname -r || echo "user-mode Linux ($(version user-mode-linux))"); $(nproc) CPUs, $jobs at a time; whole run $took s"
+  echo "- gateway: ${LAB_GATEWAY:-lockstep}; kernel: $(kernel_name); $(nproc) CPUs, $jobs at a time; whole run $took s"
   echo
   echo '| scenario | result | longest run | checks | measured |'
   echo '|---|---|---|---|---|'

@@ -1,4 +1,5 @@
 // send(path, text): one datagram to a unix socket; returns 0 or the errno. unix(7), sd_notify(3).
+// exit(code): the end of the process, now. _exit(2).
 #include <errno.h>
 #include <node_api.h>
 #include <stddef.h>
@@ -54,8 +55,22 @@ napi_value send(napi_env env, napi_callback_info info) {
   return result;
 }
 
+napi_value exit_now(napi_env env, napi_callback_info info) {
+  napi_value code;
+  size_t count = 1;
+  int32_t status = 0;
+  if (napi_get_cb_info(env, info, &count, &code, nullptr, nullptr) != napi_ok || count < 1 ||
+      napi_get_value_int32(env, code, &status) != napi_ok) {
+    napi_throw_type_error(env, nullptr, "sd-notify: exit(code) takes a number");
+    return nullptr;
+  }
+  _exit(status);
+}
+
 napi_value init(napi_env env, napi_value exports) {
   napi_value function;
+  if (napi_create_function(env, "exit", NAPI_AUTO_LENGTH, exit_now, nullptr, &function) == napi_ok)
+    napi_set_named_property(env, exports, "exit", function);
   if (napi_create_function(env, "send", NAPI_AUTO_LENGTH, send, nullptr, &function) == napi_ok)
     napi_set_named_property(env, exports, "send", function);
   return exports;

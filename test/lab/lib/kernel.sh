@@ -1,10 +1,11 @@
-# Where scenarios run: on this kernel when it can, otherwise in a user-mode Linux guest. LAB_KERNEL=host|uml decides by hand.
+# Where scenarios run: on this kernel when it can, otherwise in a user-mode Linux guest. LAB_KERNEL=host|uml|tcg decides by hand;
+# tcg is Debian's stock kernel in QEMU without KVM: two CPUs and slow.
 # shellcheck shell=bash
 
-# lab_kernel: prints host or uml.
+# lab_kernel: prints host, uml or tcg.
 lab_kernel() {
   case ${LAB_KERNEL:-} in
-    host | uml) echo "$LAB_KERNEL" ;;
+    host | uml | tcg) echo "$LAB_KERNEL" ;;
     *) if [ -z "$(kernel_lacks)" ]; then echo host; else echo uml; fi ;;
   esac
 }
@@ -30,7 +31,7 @@ kernel_lacks() {
   [ "$(printf '%s\n' 5.19 "$version" | sort -V | head -1)" = 5.19 ] || lacks+=(SO_RCVMARK)
   echo "${lacks[*]}"
 }
-# in_kernel host|uml SECONDS OUT SCENARIO: becomes (exec) the run of the scenario's cell there; OUT is the directory that is kept.
+# in_kernel host|uml|tcg SECONDS OUT SCENARIO: becomes (exec) the run of the scenario's cell there; OUT is the directory that is kept.
 # Call it in the background: the job is then the run itself, and TERM ends it with all it started.
 in_kernel() {
   local where=$1 limit=$2 out=$3 scenario=$4 variable variables=()
@@ -42,7 +43,8 @@ in_kernel() {
     for variable in LAB_GATEWAY LAB_LINES LAB_KEEP LAB_SECONDS LAB_ROUNDS LAB_MUTANT LAB_NATIVE; do
       [ -z "${!variable:-}" ] || variables+=(-e "$variable=${!variable}")
     done
-    exec bash "$LAB_DIR/uml/run" -m "${LAB_MEMORY:-512M}" -t $((limit + 60)) -w "$out" -e LAB_OUT="$out" -e LAB_LIMIT="$limit" \
+    [ "$where" = uml ] || LAB_MEMORY=${LAB_MEMORY:-1500M} limit=$((3 * limit))
+    exec bash "$LAB_DIR/$where/run" -m "${LAB_MEMORY:-512M}" -t $((limit + 60)) -w "$out" -e LAB_OUT="$out" -e LAB_LIMIT="$limit" \
       ${variables[@]+"${variables[@]}"} "$LAB_DIR/lib/cell.sh" "$scenario"
   fi
 }
