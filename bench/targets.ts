@@ -180,6 +180,7 @@ ${more}`,
   );
   const daemon = net.start(
     space,
+    ...['nice', '-n', '-10'], // as its unit says
     process.execPath,
     ...process.execArgv,
     join(REPO, 'dist/src/main.js'),
