@@ -12,16 +12,70 @@ export interface Driven<In> {
   remove(): void;
 }
 
+/** Something to be woken: at most one place in the heap each. */
 interface Entry {
   handleTimeout(now: Instant): void;
-  /** Due time under which the entry now stands in the heap; undefined = not in it. */
+  /** When; undefined: not in the heap. */
   at: number | undefined;
-  removed: boolean;
+  /** Place in the heap while `at` is set. */
+  place: number;
+}
+
+/** A machine under the loop. A class and not closures: there is one of each for every session. */
+class Engine<In, Out> implements Entry, Driven<In> {
+  at: number | undefined = undefined;
+  place = 0;
+  readonly #machine: Machine<In, Out>;
+  readonly #onOut: (out: Out) => void;
+  readonly #loop: Loop;
+  #draining = false;
+  #removed = false;
+
+  constructor(machine: Machine<In, Out>, onOut: (out: Out) => void, loop: Loop) {
+    this.#machine = machine;
+    this.#onOut = onOut;
+    this.#loop = loop;
+  }
+
+  input(input: In): void {
+    if (this.#removed) return;
+    this.#machine.handle(this.#loop.now(), input);
+    this.drain();
+  }
+
+  handleTimeout(now: Instant): void {
+    this.#machine.handleTimeout(now);
+    this.drain();
+  }
+
+  remove(): void {
+    this.#removed = true;
+    this.#loop.schedule(this, undefined);
+  }
+
+  drain(): void {
+    if (this.#draining) return; // the outer drain takes what this input produced, in order
+    this.#draining = true;
+    try {
+      for (let out = this.#machine.poll(); out !== undefined && !this.#removed; out = this.#machine.poll())
+        this.#onOut(out);
+    } finally {
+      this.#draining = false;
+    }
+    this.#loop.schedule(this, this.#removed ? undefined : this.#machine.nextTimeout());
+  }
+}
+
+/** What the loop does for its entries. */
+interface Loop {
+  now(): Instant;
+  schedule(entry: Entry, at: number | undefined): void;
 }
 
 export class Drive {
   readonly #clock: Clock;
   readonly #heap: DueHeap = new DueHeap();
+  readonly #loop: Loop = { now: () => this.now(), schedule: (entry, at) => this.#schedule(entry, at) };
   #armed: number | undefined;
   #stopped = false;
 
@@ -35,54 +89,16 @@ export class Drive {
 
   /** Puts a machine under the loop. `onOut` may feed inputs back, to this machine or another. */
   add<In, Out>(machine: Machine<In, Out>, onOut: (out: Out) => void): Driven<In> {
-    let draining = false;
-    const drain = () => {
-      if (draining) return; // the outer drain takes what this input produced, in order
-      draining = true;
-      try {
-        for (let out = machine.poll(); out !== undefined && !entry.removed; out = machine.poll()) onOut(out);
-      } finally {
-        draining = false;
-      }
-      this.#schedule(entry, entry.removed ? undefined : machine.nextTimeout());
-    };
-    const entry: Entry = {
-      at: undefined,
-      removed: false,
-      handleTimeout: (now) => {
-        machine.handleTimeout(now);
-        drain();
-      },
-    };
-    drain();
-    return {
-      input: (input) => {
-        if (entry.removed) return;
-        machine.handle(this.now(), input);
-        drain();
-      },
-      remove: () => {
-        entry.removed = true;
-        this.#schedule(entry, undefined);
-      },
-    };
+    const engine = new Engine(machine, onOut, this.#loop);
+    engine.drain();
+    return engine;
   }
 
   /** A one-shot callback after `ms`; the returned function cancels it. */
   after(ms: number, callback: () => void): () => void {
-    const entry: Entry = {
-      at: undefined,
-      removed: false,
-      handleTimeout: () => {
-        entry.removed = true;
-        callback();
-      },
-    };
+    const entry: Entry = { at: undefined, place: 0, handleTimeout: callback };
     this.#schedule(entry, this.#clock.now() + ms);
-    return () => {
-      entry.removed = true;
-      this.#schedule(entry, undefined);
-    };
+    return () => this.#schedule(entry, undefined);
   }
 
   /** Forgets every machine and timer, and those yet to come. */
@@ -94,13 +110,12 @@ export class Drive {
 
   #schedule(entry: Entry, at: number | undefined): void {
     if (entry.at === at || this.#stopped) return;
-    entry.at = at; // an older place in the heap is recognised as stale when it surfaces
-    if (at !== undefined) this.#heap.push({ at, entry });
+    this.#heap.move(entry, at);
     this.#arm();
   }
 
   #arm(): void {
-    const next = this.#heap.nextLive();
+    const next = this.#heap.first()?.at;
     if (next === this.#armed) return;
     this.#armed = next;
     this.#clock.arm(next, () => this.#ring());
@@ -109,66 +124,61 @@ export class Drive {
   #ring(): void {
     this.#armed = undefined;
     const now = this.now();
-    for (let due = this.#heap.popDue(now); due !== undefined; due = this.#heap.popDue(now)) {
-      due.at = undefined;
+    for (let due = this.#heap.first(); due !== undefined && due.at! <= now; due = this.#heap.first()) {
+      this.#heap.move(due, undefined);
       due.handleTimeout(now);
     }
     this.#arm();
   }
 }
 
-interface Due {
-  at: number;
-  entry: Entry;
-}
-
-/** Binary min-heap with lazy deletion: an item whose entry has moved on is dropped when it reaches the top. */
+/** Binary min-heap whose entries know their place, so that one that moves on leaves nothing behind. */
 class DueHeap {
-  #items: Due[] = [];
+  #entries: Entry[] = [];
 
-  push(item: Due): void {
-    const items = this.#items;
-    let i = items.push(item) - 1;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (items[parent]!.at <= item.at) break;
-      items[i] = items[parent]!;
-      i = parent;
-    }
-    items[i] = item;
-  }
-
-  nextLive(): number | undefined {
-    while (this.#items.length > 0 && !live(this.#items[0]!)) this.#pop();
-    return this.#items[0]?.at;
-  }
-
-  popDue(now: number): Entry | undefined {
-    const next = this.nextLive();
-    return next === undefined || next > now ? undefined : this.#pop().entry;
+  first(): Entry | undefined {
+    return this.#entries[0];
   }
 
   clear(): void {
-    this.#items = [];
+    this.#entries = [];
   }
 
-  #pop(): Due {
-    const items = this.#items;
-    const top = items[0]!;
-    const last = items.pop()!;
-    if (items.length === 0) return top;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= items.length) break;
-      if (child + 1 < items.length && items[child + 1]!.at < items[child]!.at) child++;
-      if (items[child]!.at >= last.at) break;
-      items[i] = items[child]!;
+  /** Puts an entry where it belongs; undefined: takes it out. */
+  move(entry: Entry, at: number | undefined): void {
+    const entries = this.#entries;
+    if (entry.at === undefined) {
+      entry.place = entries.length;
+      entries.push(entry);
+    }
+    entry.at = at;
+    if (at !== undefined) return this.#settle(entry);
+    const last = entries.pop()!;
+    if (last === entry) return;
+    last.place = entry.place;
+    entries[last.place] = last;
+    this.#settle(last);
+  }
+
+  #settle(entry: Entry): void {
+    const entries = this.#entries;
+    const at = entry.at!;
+    let i = entry.place;
+    for (let parent = (i - 1) >> 1; i > 0 && entries[parent]!.at! > at; parent = (i - 1) >> 1) {
+      this.#put(entries[parent]!, i);
+      i = parent;
+    }
+    for (let child = 2 * i + 1; child < entries.length; child = 2 * i + 1) {
+      if (child + 1 < entries.length && entries[child + 1]!.at! < entries[child]!.at!) child++;
+      if (entries[child]!.at! >= at) break;
+      this.#put(entries[child]!, i);
       i = child;
     }
-    items[i] = last;
-    return top;
+    this.#put(entry, i);
+  }
+
+  #put(entry: Entry, place: number): void {
+    this.#entries[place] = entry;
+    entry.place = place;
   }
 }
-
-const live = (due: Due): boolean => !due.entry.removed && due.entry.at === due.at;

@@ -125,7 +125,7 @@ export class Ipv6 {
     state.router?.remove();
     if (this.#pool === undefined) this.#holders.delete(toHex(state.interfaceId));
     else this.#pool.release(state.prefix);
-    delete session.ipv6;
+    session.ipv6 = undefined;
     this.#admit(session);
   }
 
@@ -164,8 +164,7 @@ export class Ipv6 {
 
   #admit(session: Session): void {
     const { tunnelId, sessionId } = session.ids;
-    if (session.withdrawn !== true)
-      this.#o.dataplane.updateSession(tunnelId, sessionId, { prefixes: prefixesOf(session) });
+    if (!session.withdrawn) this.#o.dataplane.updateSession(tunnelId, sessionId, { prefixes: prefixesOf(session) });
   }
 }
 

@@ -2,6 +2,7 @@
 
 import type { RouterIn } from '../proto/inside/router.js';
 import type { LocalSessionId, LocalTunnelId, Path, SessionIds, TunnelPeer } from '../proto/l2tp/events.js';
+import { Multimap } from '../proto/multimap.js';
 import type { LinkIn } from '../proto/ppp/events.js';
 import type { Prefix6 } from '../wire/ip/address6.js';
 import type { AuthCause } from './aaa.js';
@@ -18,42 +19,52 @@ export interface Tunnel {
   closing: boolean;
 }
 
-export interface Session {
+/** A class with all its fields from the start: as an object that grows and shrinks it would take four times the memory. */
+export class Session {
   readonly ids: SessionIds;
   readonly tunnel: Tunnel;
   /** Monotonic ms of the ICRQ. */
   readonly since: number;
   /** Absent until ICCN. */
-  link?: Driven<LinkIn>;
+  link: Driven<LinkIn> | undefined = undefined;
   /** One frame that came before ICCN (design: "an early LCP frame is held"). */
-  early?: Uint8Array;
+  early: Uint8Array | undefined = undefined;
   mtu: number;
   /** The path is probed, since LCP came up. */
-  probed?: true;
-  user?: string;
+  probed = false;
+  user: string | undefined = undefined;
   /** The user's own split-tunnel networks. */
-  routes?: readonly string[];
-  address?: string;
+  routes: readonly string[] | undefined = undefined;
+  address: string | undefined = undefined;
   /** While IPV6CP allows it. */
-  ipv6?: SessionIpv6;
+  ipv6: SessionIpv6 | undefined = undefined;
   /** It is being closed: nothing of it is let in any more. */
-  withdrawn?: true;
+  withdrawn = false;
   /** Counts `authenticate`s: a verdict of an older one is void. */
-  authAttempt?: number;
+  authAttempt = 0;
   /** Monotonic ms of IPCP up. */
-  upAt?: number;
-  /** Wall clock of IPCP up, ISO 8601, for people. */
-  upSince?: string;
+  upAt: number | undefined = undefined;
+  /** Wall clock of IPCP up, ms since 1970, for people. */
+  upSince: number | undefined = undefined;
   /** How far it has come. */
-  stage: Stage;
+  stage: Stage = 'l2tp';
   /** Why the last password was refused. */
-  refused?: AuthCause;
+  refused: AuthCause | undefined = undefined;
   /** Why it ends, first cause wins. */
-  endCause?: EndCause;
-  endReason?: string;
-  endHint?: string;
-  cancelTimers: (() => void)[];
+  endCause: EndCause | undefined = undefined;
+  endReason: string | undefined = undefined;
+  endHint: string | undefined = undefined;
+  cancelTimers: readonly (() => void)[] = NONE;
+
+  constructor(ids: SessionIds, tunnel: Tunnel, since: number, mtu: number) {
+    this.ids = ids;
+    this.tunnel = tunnel;
+    this.since = since;
+    this.mtu = mtu;
+  }
 }
+
+const NONE: readonly never[] = [];
 
 export interface SessionIpv6 {
   /** The peer's, 8 octets. */
@@ -69,20 +80,20 @@ const key = (tunnelId: number, sessionId: number): number => tunnelId * 0x10000 
 
 export class Registry {
   readonly #tunnels = new Map<LocalTunnelId, Tunnel>();
-  readonly #byMark = new Map<number, Set<Tunnel>>();
+  readonly #byMark = new Multimap<number, Tunnel>();
   readonly #sessions = new Map<number, Session>();
-  readonly #byUser = new Map<string, Set<Session>>();
+  readonly #byUser = new Multimap<string, Session>();
   readonly #byAddress = new Map<string, Session>();
 
   addTunnel(tunnel: Tunnel): void {
     this.#tunnels.set(tunnel.id, tunnel);
-    add(this.#byMark, tunnel.path.mark, tunnel);
+    this.#byMark.add(tunnel.path.mark, tunnel);
   }
 
   /** The tunnel's sessions must have been removed before. */
   removeTunnel(tunnel: Tunnel): void {
     this.#tunnels.delete(tunnel.id);
-    remove(this.#byMark, tunnel.path.mark, tunnel);
+    this.#byMark.remove(tunnel.path.mark, tunnel);
   }
 
   tunnel(id: LocalTunnelId): Tunnel | undefined {
@@ -90,7 +101,7 @@ export class Registry {
   }
 
   tunnelsOfMark(mark: number): readonly Tunnel[] {
-    return [...(this.#byMark.get(mark) ?? [])];
+    return this.#byMark.of(mark);
   }
 
   tunnels(): IterableIterator<Tunnel> {
@@ -128,33 +139,33 @@ export class Registry {
   identify(session: Session, user: string, address: string): void {
     session.user = user;
     session.address = address;
-    add(this.#byUser, user, session);
+    this.#byUser.add(user, session);
     this.#byAddress.set(address, session);
   }
 
   /** The peer authenticates anew on the same session. */
   unidentify(session: Session): void {
     this.#unindex(session);
-    delete session.user;
-    delete session.routes;
-    delete session.address;
+    session.user = undefined;
+    session.routes = undefined;
+    session.address = undefined;
   }
 
   #unindex(session: Session): void {
-    if (session.user !== undefined) remove(this.#byUser, session.user, session);
+    if (session.user !== undefined) this.#byUser.remove(session.user, session);
     if (session.address !== undefined && this.#byAddress.get(session.address) === session) {
       this.#byAddress.delete(session.address);
     }
   }
 
   sessionsOfUser(user: string): readonly Session[] {
-    return [...(this.#byUser.get(user) ?? [])];
+    return this.#byUser.of(user);
   }
 
   /** By user name, inner address, session id (`tunnel/session` or `session`) or client address. */
   find(target: string): readonly Session[] {
-    const byUser = this.#byUser.get(target);
-    if (byUser !== undefined) return [...byUser];
+    const byUser = this.#byUser.of(target);
+    if (byUser.length > 0) return byUser;
     const byAddress = this.#byAddress.get(target);
     if (byAddress !== undefined) return [byAddress];
     return [...this.#sessions.values()].filter(
@@ -165,15 +176,3 @@ export class Registry {
     );
   }
 }
-
-const add = <K, V>(map: Map<K, Set<V>>, k: K, v: V): void => {
-  const set = map.get(k);
-  if (set === undefined) map.set(k, new Set([v]));
-  else set.add(v);
-};
-
-const remove = <K, V>(map: Map<K, Set<V>>, k: K, v: V): void => {
-  const set = map.get(k);
-  set?.delete(v);
-  if (set?.size === 0) map.delete(k);
-};

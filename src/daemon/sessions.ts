@@ -15,7 +15,7 @@ import type { Drive } from './drive.js';
 import { callEnd, endFields, idFields, peerFields } from './facts.js';
 import { Ipv6, type Ipv6Options, OUR_INTERFACE_ID, prefixesOf } from './ipv6.js';
 import type { Log } from './log.js';
-import type { Registry, Session, Tunnel } from './registry.js';
+import { type Registry, Session, type Tunnel } from './registry.js';
 
 /** RFC 2661 §4.4.2, CDN. */
 const LOST_CARRIER = 1;
@@ -30,7 +30,7 @@ export interface SessionsOptions extends AnswersOptions, Ipv6Options {
   readonly registry: Registry;
   readonly aaa: Aaa;
   readonly log: Log;
-  readonly link: Omit<LinkConfig, 'mru' | 'ipv6' | 'interfaceIdTaken'>;
+  readonly link: Omit<LinkConfig, 'mru' | 'ipv6'>;
   readonly idleTimeoutMs: number;
   readonly sessionTimeoutMs: number;
   readonly maxSessions: number;
@@ -58,6 +58,8 @@ export class Sessions {
   readonly #o: SessionsOptions;
   readonly #ipv6: Ipv6;
   readonly #answers: Answers;
+  /** By MRU: links share theirs. */
+  readonly #links = new Map<number, LinkConfig>();
 
   constructor(options: SessionsOptions) {
     this.#o = options;
@@ -73,7 +75,7 @@ export class Sessions {
   /** ICRQ accepted: the data plane learns of the session, closed for IP. With `refuse`, it is answered with a CDN. */
   open(ids: SessionIds, tunnel: Tunnel, refuse?: string): void {
     const { registry, drive, log, mtuOf } = this.#o;
-    const session: Session = { ids, tunnel, since: drive.now(), mtu: mtuOf(tunnel), stage: 'l2tp', cancelTimers: [] };
+    const session = new Session(ids, tunnel, drive.now(), mtuOf(tunnel));
     registry.addSession(session);
     log.debug('session.open', idFields(session));
     const problem = refuse ?? this.#install(session);
@@ -97,21 +99,29 @@ export class Sessions {
 
   /** ICCN: PPP starts. Without the Sequencing Required AVP it is for us to choose, and we send no numbers (RFC 2661 §5.4). */
   up(ids: SessionIds, sequencing: boolean): void {
-    const { aaa, dataplane, registry, drive, link, ipv6 } = this.#o;
+    const { dataplane, registry, drive, ipv6 } = this.#o;
     const session = registry.session(ids.tunnelId, ids.sessionId);
     if (session === undefined) return;
     this.#reach(session, 'lcp');
     if (sequencing) dataplane.updateSession(ids.tunnelId, ids.sessionId, { sequencing });
-    const machine = new Link({
-      ...link,
-      mru: session.mtu,
-      ...(ipv6 !== undefined && { ipv6: OUR_INTERFACE_ID, interfaceIdTaken: (id) => this.#ipv6.taken(session, id) }),
-      ...(aaa.decidesEap === true && { eap: 'pass-through' }),
-    });
+    const taken = ipv6 === undefined ? undefined : (id: Uint8Array) => this.#ipv6.taken(session, id);
+    const machine = new Link(this.#linkConfig(session.mtu), taken);
     session.link = drive.add(machine, (out) => this.#onLink(session, out));
     session.link.input({ type: 'lower-up' });
     if (session.early !== undefined) session.link.input({ type: 'frame', data: session.early });
-    delete session.early;
+    session.early = undefined;
+  }
+
+  #linkConfig(mru: number): LinkConfig {
+    const { link, ipv6, aaa } = this.#o;
+    const config = this.#links.get(mru) ?? {
+      ...link,
+      mru,
+      ...(ipv6 !== undefined && { ipv6: OUR_INTERFACE_ID }),
+      ...(aaa.decidesEap === true && { eap: 'pass-through' }),
+    };
+    this.#links.set(mru, config);
+    return config;
   }
 
   /** A PPP frame that is not transit. One that comes before ICCN is kept. */
@@ -156,7 +166,7 @@ export class Sessions {
       case 'lcp-up':
         this.#reach(session, 'auth');
         session.mtu = Math.min(mtuOf(session.tunnel), out.mru);
-        delete session.probed;
+        session.probed = false;
         return dataplane.updateSession(tunnelId, sessionId, { mtu: session.mtu, acfc: out.acfc });
       case 'path-mtu':
         return this.#pathMtu(session, out.mtu);
@@ -191,7 +201,7 @@ export class Sessions {
     const { aaa, call, dataplane, log, registry } = this.#o;
     const { tunnelId, sessionId } = session.ids;
     // LCP was negotiated anew (RFC 1661 §4.3): who the peer was counts no more, and neither does a verdict still on its way.
-    const attempt = (session.authAttempt ?? 0) + 1;
+    const attempt = session.authAttempt + 1;
     session.authAttempt = attempt;
     this.#forgetUser(session);
     const context = {
@@ -215,9 +225,9 @@ export class Sessions {
         }
         if (result.ok) {
           registry.identify(session, result.user, result.address);
-          if (routes !== undefined) session.routes = routes;
+          session.routes = routes;
           dataplane.updateSession(tunnelId, sessionId, { limit });
-          delete session.refused;
+          session.refused = undefined;
           session.stage = 'ipcp';
           log.info('auth.ok', { ...idFields(session), method: request.method, eap });
         } else {
@@ -298,11 +308,10 @@ export class Sessions {
   #startTimers(session: Session, now: number): void {
     const { drive, idleTimeoutMs, sessionTimeoutMs } = this.#o;
     session.upAt = now;
-    session.upSince = new Date().toISOString();
+    session.upSince = Date.now();
     if (sessionTimeoutMs > 0) {
-      session.cancelTimers.push(
-        drive.after(sessionTimeoutMs, () => this.close(session, 'session-timeout', 'session timeout')),
-      );
+      const cancel = drive.after(sessionTimeoutMs, () => this.close(session, 'session-timeout', 'session timeout'));
+      session.cancelTimers = [...session.cancelTimers, cancel];
     }
     if (idleTimeoutMs > 0) this.#watchIdle(session);
   }
@@ -320,7 +329,7 @@ export class Sessions {
       if (ms <= 0) this.close(session, 'idle-timeout', 'idle timeout');
       else cancel = drive.after(ms, check);
     };
-    session.cancelTimers.push(() => cancel());
+    session.cancelTimers = [...session.cancelTimers, () => cancel()];
     check();
   }
 

@@ -118,7 +118,7 @@ const view = (s: Session, dataplane: Dataplane, sa: MarkInfo | undefined): Sessi
             encap: sa.current.encap,
           },
     mtu: s.mtu,
-    upSince: s.upSince ?? null,
+    upSince: s.upSince === undefined ? null : new Date(s.upSince).toISOString(),
     octetsIn: Number(counters?.octetsIn ?? 0n),
     octetsOut: Number(counters?.octetsOut ?? 0n),
     packetsIn: Number(counters?.packetsIn ?? 0n),

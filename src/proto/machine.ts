@@ -68,11 +68,9 @@ export class Outbox<Out> {
   }
 
   poll(): Out | undefined {
-    if (this.#head >= this.#items.length) {
-      this.#items = [];
-      this.#head = 0;
-      return undefined;
-    }
-    return this.#items[this.#head++];
+    if (this.#head < this.#items.length) return this.#items[this.#head++];
+    if (this.#head > 0) this.#items = [];
+    this.#head = 0;
+    return undefined;
   }
 }

@@ -32,7 +32,6 @@ export class MemoryEapServer implements Aaa {
         name: 'server',
         authTries: 2,
         eap: this.#methods,
-        peerMru: request.mtu,
         random: this.#random,
       });
       return this.#answer(methods, methods.identity(response, request.user), context);

@@ -2,7 +2,14 @@
 
 import { instant } from '../../src/proto/machine.js';
 import type { Granted } from '../../src/proto/ppp/auth.js';
-import type { AuthRequest, AuthResult, LinkConfig, LinkIn, LinkOut } from '../../src/proto/ppp/events.js';
+import type {
+  AuthRequest,
+  AuthResult,
+  InterfaceIdTaken,
+  LinkConfig,
+  LinkIn,
+  LinkOut,
+} from '../../src/proto/ppp/events.js';
 import { Link, type PeerConfig } from '../../src/proto/ppp/link.js';
 import { generateNtResponse, ntPasswordHash } from '../../src/proto/ppp/mschap.js';
 import { decodeChap, encodeChap, encodeMsChapV2Value } from '../../src/wire/ppp/chap.js';
@@ -21,8 +28,12 @@ export class Script {
   lastRequest: AuthRequest | undefined;
   readonly #store: ((r: AuthRequest) => AuthResult) | 'mute';
 
-  constructor(config: LinkConfig | PeerConfig, store: ((r: AuthRequest) => AuthResult) | 'mute' = decide) {
-    this.link = new Link(config);
+  constructor(
+    config: LinkConfig | PeerConfig,
+    store: ((r: AuthRequest) => AuthResult) | 'mute' = decide,
+    interfaceIdTaken?: InterfaceIdTaken,
+  ) {
+    this.link = new Link(config, interfaceIdTaken);
     this.#store = store;
   }
 

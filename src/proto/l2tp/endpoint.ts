@@ -5,6 +5,7 @@ import { type BadMessage, decodeMessage, encodeMessage, type MessageOf } from '.
 import { sameBytes } from '../../wire/reader.js';
 import { never } from '../../wire/result.js';
 import { type Instant, type Machine, Outbox } from '../machine.js';
+import { Multimap } from '../multimap.js';
 import type { EndpointConfig } from './config.js';
 import type { EndpointIn, EndpointOut, LocalTunnelId, Path } from './events.js';
 import { stopCcn, unacceptable } from './handshake.js';
@@ -43,7 +44,7 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
   readonly #out = new Outbox<EndpointOut>();
   readonly #schedule = new Schedule<Tunnel>();
   readonly #tunnels = new Map<LocalTunnelId, Tunnel>();
-  readonly #byMark = new Map<number, Set<Tunnel>>();
+  readonly #byMark = new Multimap<number, Tunnel>();
   /** The newest tunnel of each (path, peer's tunnel id) that dialled us: finds repeats of its SCCRQ. */
   readonly #dialled = new Map<string, Tunnel>();
   /** Our own SCCRQs that wait for an SCCRP: candidates for a tie. */
@@ -68,12 +69,12 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
     };
   }
 
-  /** Tunnels in all states, half-open ones, and sessions. */
   /** Whether a tunnel is being set up under this mark. */
   isDialling(mark: number): boolean {
-    return [...(this.#byMark.get(mark) ?? [])].some((tunnel) => this.#halfOpen.has(tunnel));
+    return this.#byMark.of(mark).some((tunnel) => this.#halfOpen.has(tunnel));
   }
 
+  /** Tunnels in all states, half-open ones, and sessions. */
   get totals(): { readonly tunnels: number; readonly halfOpen: number; readonly sessions: number } {
     let sessions = 0;
     for (const tunnel of this.#tunnels.values()) sessions += tunnel.sessions.size;
@@ -110,7 +111,7 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
       case 'abandon-tunnel':
         return this.#with(input.tunnelId, (t) => t.abandon());
       case 'abandon-mark':
-        return this.#abandon(this.#byMark.get(input.mark) ?? []);
+        return this.#abandon(this.#byMark.of(input.mark));
       case 'abandon-marked':
         return this.#abandon([...this.#tunnels.values()].filter((t) => t.path.mark !== 0));
       case 'move-path':
@@ -309,19 +310,14 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
   }
 
   #enter(tunnel: Tunnel): void {
-    const { mark } = tunnel.path;
     this.#perPeer.add(peerKey(tunnel.path));
-    const those = this.#byMark.get(mark);
-    if (those) those.add(tunnel);
-    else this.#byMark.set(mark, new Set([tunnel]));
+    this.#byMark.add(tunnel.path.mark, tunnel);
   }
 
   /** Takes a tunnel out of everything that is keyed by its path. */
   #leave(tunnel: Tunnel): void {
-    const { mark } = tunnel.path;
     const peer = peerKey(tunnel.path);
-    const those = this.#byMark.get(mark);
-    if (those?.delete(tunnel) && those.size === 0) this.#byMark.delete(mark);
+    this.#byMark.remove(tunnel.path.mark, tunnel);
     this.#perPeer.remove(peer);
     if (this.#halfOpen.has(tunnel)) this.#halfOpenPerPeer.remove(peer);
     const key = dialKey(tunnel.path, tunnel.peerId);

@@ -28,11 +28,10 @@ export class EapAuthenticator implements Authentication {
   #pause = AUTH_RETRY_MS;
   #timeoutAt: Instant | undefined;
 
-  constructor(config: AuthenticatorConfig, hooks: AuthenticatorHooks) {
+  constructor(config: AuthenticatorConfig, peerMru: number, hooks: AuthenticatorHooks) {
     this.#hooks = hooks;
     this.#id = config.random(1).at(0)!;
-    this.#backend =
-      config.eap === 'pass-through' ? new PassThrough(config.peerMru) : new EapMethods(config.eap, config);
+    this.#backend = config.eap === 'pass-through' ? new PassThrough(peerMru) : new EapMethods(config.eap, config);
   }
 
   start(now: Instant): void {

@@ -36,8 +36,6 @@ export interface AuthenticatorConfig {
   readonly name: string;
   readonly authTries: number;
   readonly eap: readonly EapMethod[] | 'pass-through';
-  /** What the peer accepts to receive. */
-  readonly peerMru: number;
   readonly random: Random;
 }
 

@@ -5,16 +5,18 @@ import { EapAuthenticator } from './auth-eap.js';
 import { PapAuthenticator } from './auth-pap.js';
 import type { AuthMethod } from './events.js';
 
+/** `peerMru`: what the peer accepts to receive. */
 export function authenticator(
   method: AuthMethod,
   config: AuthenticatorConfig,
+  peerMru: number,
   hooks: AuthenticatorHooks,
 ): Authentication {
   switch (method) {
     case 'pap':
       return new PapAuthenticator(hooks);
     case 'eap':
-      return new EapAuthenticator(config, hooks);
+      return new EapAuthenticator(config, peerMru, hooks);
     default:
       return new ChapAuthenticator(method, config, hooks);
   }

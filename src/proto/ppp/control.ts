@@ -13,10 +13,10 @@ import {
 import { protocolName } from '../../wire/ppp/frame.js';
 import type { OptionCodec, OptionTable, RawOption } from '../../wire/ppp/options.js';
 import type { Instant } from '../machine.js';
-import { type Action, Automaton, type Effects, type State } from './automaton.js';
+import { type Action, Automaton, type Effects, type Event, type State } from './automaton.js';
 import { type GiveUp, Negotiation, type Policy, type Reply, sameOptions } from './negotiation.js';
 
-/** What a control protocol tells the link. */
+/** What a control protocol tells the link. Every link has some of these for as long as it lives: a class, not closures. */
 export interface ControlHooks {
   send(protocol: number, packet: Uint8Array): void;
   note(event: string, fields: Record<string, unknown>): void;
@@ -39,48 +39,47 @@ export interface ControlHooks {
   /** RFC 1661 §5.6, §5.7: copies in rejects are cut to the peer's MRU. */
   peerMru(): number;
   /** The next Identifier, for an end whose protocols share one counter. Otherwise each counts from 1. */
-  nextId?(): number;
+  nextId?(): number | undefined;
   /** First value of the Restart timer, for an end with another than ours. */
-  readonly restartMs?: number;
+  readonly restartMs?: number | undefined;
 }
 
 /** What only LCP has. */
 export interface LcpOnly {
   /** Codes 8 to 13, after the automaton saw them. */
-  receive(now: Instant, packet: LcpOnlyPacket): void;
+  special(now: Instant, packet: LcpOnlyPacket): void;
   /** Magic-Number in our Echo packets. */
   magic(): number;
 }
 
-export interface ControlSpec<T extends OptionTable> {
+export interface ControlSpec<T extends OptionTable, Self = unknown> {
   readonly protocol: number;
   readonly codec: OptionCodec<T>;
-  readonly policy: Policy<T>;
-  readonly hooks: ControlHooks;
-  /** Present makes it LCP. */
-  readonly lcp?: LcpOnly;
+  readonly policy: Policy<T, Self>;
 }
 
-export class ControlProtocol<T extends OptionTable> {
+export class ControlProtocol<T extends OptionTable> implements Effects {
   readonly negotiation: Negotiation<T>;
-  readonly #spec: ControlSpec<T>;
+  protected readonly hooks: ControlHooks;
+  /** Present makes it LCP. */
+  protected lcp: LcpOnly | undefined;
+  readonly #protocol: number;
   readonly #automaton: Automaton;
   #id = 0;
-  #request: { id: number; options: readonly RawOption[]; answered: boolean } | undefined;
+  /** The last one, until a valid reply to it came. */
+  #request: { id: number; options: readonly RawOption[] } | undefined;
   /** The packet that caused the event being performed. */
   #cause: ControlPacket | undefined;
-  #causeBytes: Uint8Array = new Uint8Array(0);
+  #causeBytes = EMPTY;
   #reply: Reply | undefined;
-  #closeData: Uint8Array = new Uint8Array(0);
+  #closeData = EMPTY;
 
-  constructor(spec: ControlSpec<T>) {
-    this.#spec = spec;
-    this.negotiation = new Negotiation(spec.codec, spec.policy);
-    const effects: Effects = {
-      act: (now, action) => this.#actions[action](now),
-      illegal: (event, state) => this.#note('ppp.illegal-event', { event, state }),
-    };
-    this.#automaton = new Automaton(effects, spec.hooks.restartMs);
+  /** `self` is what the policy's rules are given. */
+  constructor(spec: ControlSpec<T>, self: unknown, hooks: ControlHooks) {
+    this.hooks = hooks;
+    this.#protocol = spec.protocol;
+    this.negotiation = new Negotiation(spec.codec, spec.policy, self);
+    this.#automaton = new Automaton(this, hooks.restartMs);
   }
 
   get state(): State {
@@ -124,18 +123,18 @@ export class ControlProtocol<T extends OptionTable> {
   }
 
   nextId(): number {
-    this.#id = this.#spec.hooks.nextId?.() ?? (this.#id + 1) & 0xff;
+    this.#id = this.hooks.nextId?.() ?? (this.#id + 1) & 0xff;
     return this.#id;
   }
 
   send(packet: ControlPacket): void {
-    this.#spec.hooks.send(this.#spec.protocol, encodeControl(packet));
+    this.hooks.send(this.#protocol, encodeControl(packet));
   }
 
   /** A frame's information field. False when it was malformed or not to be acted upon. */
   receive(now: Instant, bytes: Uint8Array): boolean {
     if (this.state === 'Initial' || this.state === 'Starting') return false;
-    const decoded = decodeControl(bytes, this.#spec.lcp === undefined ? 'ncp' : 'lcp');
+    const decoded = decodeControl(bytes, this.lcp === undefined ? 'ncp' : 'lcp');
     if (!decoded.ok) {
       this.#note('ppp.malformed', { at: decoded.at, ref: decoded.ref, why: decoded.why });
       return false;
@@ -145,6 +144,7 @@ export class ControlProtocol<T extends OptionTable> {
     const accepted = this.#dispatch(now, decoded.value);
     if (!accepted) this.#note('ppp.out-of-sequence', { code: decoded.value.code, id: decoded.value.id });
     this.#cause = undefined;
+    this.#causeBytes = EMPTY;
     return accepted;
   }
 
@@ -158,7 +158,7 @@ export class ControlProtocol<T extends OptionTable> {
       case 'Configure-Reject':
         return this.#configureReply(now, packet.code, packet.id, packet.options);
       case 'Terminate-Request':
-        this.#spec.hooks.terminated(packet.data);
+        this.hooks.terminated(packet.data);
         this.#automaton.event(now, 'RTR');
         return true;
       case 'Terminate-Ack':
@@ -168,7 +168,7 @@ export class ControlProtocol<T extends OptionTable> {
         const code = packet.rejected.at(0) ?? 0;
         // §5.6: codes 1 to 7 are fundamental.
         const catastrophic = code >= CODE['Configure-Request'] && code <= LAST_NCP_CODE;
-        this.#spec.hooks.codeRejected(code);
+        this.hooks.codeRejected(code);
         this.#automaton.event(now, catastrophic ? 'RXJ-' : 'RXJ+');
         return true;
       }
@@ -179,7 +179,7 @@ export class ControlProtocol<T extends OptionTable> {
         // §5.7: received in any state but Opened, silently discarded.
         if (!this.opened) return false;
         this.#automaton.event(now, 'RXJ+');
-        this.#spec.lcp?.receive(now, packet);
+        this.lcp?.special(now, packet);
         return true;
       case 'Echo-Request':
       case 'Echo-Reply':
@@ -187,7 +187,7 @@ export class ControlProtocol<T extends OptionTable> {
       case 'Identification':
       case 'Time-Remaining':
         this.#automaton.event(now, 'RXR');
-        this.#spec.lcp?.receive(now, packet);
+        this.lcp?.special(now, packet);
         return true;
     }
   }
@@ -209,17 +209,17 @@ export class ControlProtocol<T extends OptionTable> {
   #configureReply(now: Instant, code: Reply['code'], id: number, options: readonly RawOption[]): boolean {
     const request = this.#request;
     // §5.2 to §5.4: must match the last request; a duplicate of a reply already taken does not.
-    if (request === undefined || request.answered || id !== request.id) return false;
+    if (request === undefined || id !== request.id) return false;
     if (code === 'Configure-Ack') {
       if (!sameOptions(options, request.options)) return false;
-      request.answered = true;
+      this.#request = undefined;
       this.#automaton.event(now, 'RCA');
       return true;
     }
     const outcome = code === 'Configure-Nak' ? this.negotiation.naked(options) : this.negotiation.rejected(options);
     if (outcome === 'invalid') return false;
-    request.answered = true;
-    if (outcome !== undefined) this.#spec.hooks.giveUp(now, outcome);
+    this.#request = undefined;
+    if (outcome !== undefined) this.hooks.giveUp(now, outcome);
     else this.#automaton.event(now, 'RCN');
     return true;
   }
@@ -229,42 +229,59 @@ export class ControlProtocol<T extends OptionTable> {
     this.negotiation.reset();
   }
 
-  /** RFC 1661 §4.4. */
-  readonly #actions: Record<Exclude<Action, 'irc' | 'zrc'>, (now: Instant) => void> = {
-    tlu: (now) => this.#spec.hooks.up(now),
-    tld: (now) => this.#spec.hooks.down(now),
-    tls: () => {}, // the link's user brings the lower layer up, not we
-    tlf: (now) => this.#spec.hooks.finished(now),
-    scr: () => this.#sendConfigureRequest(),
-    sca: () => this.#sendReply(),
-    scn: () => this.#sendReply(),
-    str: () => this.send({ code: 'Terminate-Request', id: this.nextId(), data: this.#closeData }),
-    // §5.5: the Identifier is the one of the packet that is answered.
-    sta: () => this.send({ code: 'Terminate-Ack', id: this.#cause!.id, data: new Uint8Array(0) }),
-    scj: (now) => this.#sendCodeReject(now),
-    ser: () => this.#sendEchoReply(),
-  };
+  /** RFC 1661 §4.4: the automaton's. */
+  act(now: Instant, action: Exclude<Action, 'irc' | 'zrc'>): void {
+    switch (action) {
+      case 'tlu':
+        return this.hooks.up(now);
+      case 'tld':
+        return this.hooks.down(now);
+      case 'tls':
+        return; // the link's user brings the lower layer up, not we
+      case 'tlf':
+        return this.hooks.finished(now);
+      case 'scr':
+        return this.#sendConfigureRequest();
+      case 'sca':
+      case 'scn':
+        return this.#sendReply();
+      case 'str':
+        return this.send({ code: 'Terminate-Request', id: this.nextId(), data: this.#closeData });
+      case 'sta':
+        // §5.5: the Identifier is the one of the packet that is answered.
+        return this.send({ code: 'Terminate-Ack', id: this.#cause!.id, data: EMPTY });
+      case 'scj':
+        return this.#sendCodeReject(now);
+      case 'ser':
+        return this.#sendEchoReply();
+    }
+  }
+
+  /** The automaton's. */
+  illegal(event: Event, state: State): void {
+    this.#note('ppp.illegal-event', { event, state });
+  }
 
   #sendConfigureRequest(): void {
     const options = this.negotiation.request();
     const last = this.#request;
     // §5.1: a new Identifier when the options changed or a valid reply came; a retransmission keeps it, so that a
     // reply to either copy counts.
-    const again = last !== undefined && !last.answered && sameOptions(options, last.options);
+    const again = last !== undefined && sameOptions(options, last.options);
     const id = again ? last.id : this.nextId();
-    this.#request = { id, options, answered: false };
+    this.#request = { id, options };
     this.send({ code: 'Configure-Request', id, options });
   }
 
   #sendReply(): void {
     const { code, options } = this.#reply!;
-    if (code === 'Configure-Ack') this.#spec.hooks.acknowledging?.();
+    if (code === 'Configure-Ack') this.hooks.acknowledging?.();
     this.send({ code, id: this.#cause!.id, options });
   }
 
   #sendCodeReject(now: Instant): void {
-    if (!this.#spec.hooks.mayAnswer(now)) return;
-    const rejected = this.#causeBytes.subarray(0, this.#spec.hooks.peerMru() - 4);
+    if (!this.hooks.mayAnswer(now)) return;
+    const rejected = this.#causeBytes.subarray(0, this.hooks.peerMru() - 4);
     this.send({ code: 'Code-Reject', id: this.nextId(), rejected });
   }
 
@@ -273,14 +290,16 @@ export class ControlProtocol<T extends OptionTable> {
     const cause = this.#cause!;
     if (cause.code !== 'Echo-Request') return;
     // Only LCP decodes Echo-Requests.
-    this.send({ code: 'Echo-Reply', id: cause.id, magic: this.#spec.lcp!.magic(), data: cause.data });
+    this.send({ code: 'Echo-Reply', id: cause.id, magic: this.lcp!.magic(), data: cause.data });
   }
 
   #note(event: string, fields: Record<string, unknown>): void {
-    this.#spec.hooks.note(event, { protocol: this.#name, ...fields });
+    this.hooks.note(event, { protocol: this.#name, ...fields });
   }
 
   get #name(): string {
-    return protocolName(this.#spec.protocol);
+    return protocolName(this.#protocol);
   }
 }
+
+const EMPTY: Uint8Array = new Uint8Array(0);

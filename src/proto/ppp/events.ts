@@ -123,11 +123,12 @@ export type AuthResult =
       readonly message: string;
     };
 
+/** Whether another peer on the same IPv6 prefix has this interface identifier. */
+export type InterfaceIdTaken = (interfaceId: Uint8Array) => boolean;
+
 export interface LinkConfig {
   /** Our interface identifier, 8 octets; absent: no IPv6, IPV6CP is rejected. */
   readonly ipv6?: Uint8Array;
-  /** Another peer on the same prefix has this interface identifier; absent: each has a prefix of its own. */
-  readonly interfaceIdTaken?: (interfaceId: Uint8Array) => boolean;
   /** Our end's address in IPCP. */
   readonly localAddress: string;
   /** MRU we announce: what we accept to receive. */

@@ -1,9 +1,9 @@
 /** What we want of IPCP, as the side that assigns addresses and as the side that is given one. RFC 1332 §3, RFC 1877. */
 import { PROTOCOL } from '../../wire/ppp/frame.js';
 import { type IPCP, type IpcpOption, ipcpOptions, UNSPECIFIED } from '../../wire/ppp/ipcp.js';
-import { type ControlHooks, ControlProtocol } from './control.js';
+import { type ControlHooks, ControlProtocol, type ControlSpec } from './control.js';
 import { MAX_FAILURE } from './limits.js';
-import type { PeerRule, Policy } from './negotiation.js';
+import type { PeerRule } from './negotiation.js';
 
 export type Ipcp = ControlProtocol<typeof IPCP>;
 
@@ -16,51 +16,59 @@ export interface Lease {
 
 /** The side that assigns: `localAddress` is ours, `lease` the peer's. */
 export const assigningIpcp = (localAddress: string, lease: Lease, hooks: ControlHooks): Ipcp =>
-  ipcp(hooks, assigningPolicy(localAddress, lease));
+  new ControlProtocol(ASSIGNING, { localAddress, lease, naks: 0 }, hooks);
 
 /** The side that is given an address: asks for `options` (address 0.0.0.0 and name servers, as a client does). */
 export const askingIpcp = (options: readonly IpcpOption[], hooks: ControlHooks): Ipcp =>
-  ipcp(hooks, askingPolicy(options));
+  new ControlProtocol(ASKING, options, hooks);
 
-const ipcp = (hooks: ControlHooks, policy: Policy<typeof IPCP>): Ipcp =>
-  new ControlProtocol({ protocol: PROTOCOL.ipcp, codec: ipcpOptions, policy, hooks });
+/** Of one link. */
+interface Assigning {
+  readonly localAddress: string;
+  readonly lease: Lease;
+  naks: number;
+}
 
-/** RFC 1332 §3.3: what is not ours is Nak'd with ours. */
-const only = (ours: string): PeerRule<string> => ({
-  review: (asked) => (asked === ours ? 'ack' : { nak: ours }),
-  prefer: () => ours,
+/** RFC 1332 §3.3: what is not ours is Nak'd with ours. Of what we have nothing to offer: Configure-Reject. */
+const only = (pick: (lease: Lease) => string | undefined): PeerRule<string, Assigning> => ({
+  review: (asked, { lease }) => {
+    const ours = pick(lease);
+    return ours === undefined ? 'reject' : asked === ours ? 'ack' : { nak: ours };
+  },
+  prefer: ({ lease }) => pick(lease),
 });
 
-function assigningPolicy(localAddress: string, lease: Lease): Policy<typeof IPCP> {
-  const [dns1, dns2] = lease.dns;
-  const [nbns1, nbns2] = lease.nbns;
-  let naks = 0;
-  return {
-    wishes: () => {
-      naks = 0;
-      return [{ name: 'address', value: localAddress }];
+const ASSIGNING: ControlSpec<typeof IPCP, Assigning> = {
+  protocol: PROTOCOL.ipcp,
+  codec: ipcpOptions,
+  policy: {
+    wishes: (self) => {
+      self.naks = 0;
+      return [{ name: 'address', value: self.localAddress }];
     },
     peer: {
       // Absent, it is appended to a Nak until MAX_FAILURE; then the peer that wants no address gets its Ack: what it
       // may use as a source is the data plane's check, not IPCP's.
-      address: { ...only(lease.address), wanted: true },
-      ...(dns1 === undefined ? {} : { dns1: only(dns1) }),
-      ...(dns2 === undefined ? {} : { dns2: only(dns2) }),
-      ...(nbns1 === undefined ? {} : { nbns1: only(nbns1) }),
-      ...(nbns2 === undefined ? {} : { nbns2: only(nbns2) }),
+      address: { ...only(({ address }) => address), wanted: true },
+      dns1: only(({ dns }) => dns[0]),
+      dns2: only(({ dns }) => dns[1]),
+      nbns1: only(({ nbns }) => nbns[0]),
+      nbns2: only(({ nbns }) => nbns[1]),
       // Compression (VJ) and everything else: no rule, Configure-Reject.
     },
     own: {
       // Our address is not the peer's to choose. One that keeps asking is spared the option.
-      address: { naked: (_, current) => (++naks > MAX_FAILURE ? 'drop' : { ask: current }) },
+      address: { naked: (_, current, self) => (++self.naks > MAX_FAILURE ? 'drop' : { ask: current }) },
     },
-  };
-}
+  },
+};
 
-function askingPolicy(options: readonly IpcpOption[]): Policy<typeof IPCP> {
-  return {
-    wishes: () => options,
+const ASKING: ControlSpec<typeof IPCP, readonly IpcpOption[]> = {
+  protocol: PROTOCOL.ipcp,
+  codec: ipcpOptions,
+  policy: {
+    wishes: (options) => options,
     peer: { address: { review: (asked) => (asked === UNSPECIFIED ? 'reject' : 'ack') } },
     own: {},
-  };
-}
+  },
+};

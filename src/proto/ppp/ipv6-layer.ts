@@ -1,35 +1,22 @@
 /** IPv6 on a link: IPV6CP, and what of it the link's user must know. It may fail, and IPv4 goes on. RFC 5072. */
-import type { Instant, Random } from '../machine.js';
+import type { Instant, Outbox, Random } from '../machine.js';
 import type { ControlHooks } from './control.js';
 import type { LinkOut } from './events.js';
 import { type Ipv6cp, type Ipv6cpConfig, ipv6cp } from './ipv6cp.js';
 
-export class Ipv6Layer {
+/** What all control protocols of the link have. */
+type LinkHooks = Pick<ControlHooks, 'send' | 'note' | 'mayAnswer' | 'peerMru' | 'nextId' | 'restartMs'>;
+
+export class Ipv6Layer implements ControlHooks {
+  readonly #link: LinkHooks;
+  readonly #out: Outbox<LinkOut>;
   readonly #protocol: Ipv6cp;
-  readonly #out: (event: LinkOut) => void;
   #open = false;
 
-  /** `hooks`: what all control protocols of the link have. */
-  constructor(
-    config: Ipv6cpConfig,
-    random: Random,
-    hooks: Pick<ControlHooks, 'send' | 'note' | 'mayAnswer' | 'peerMru'>,
-    out: (event: LinkOut) => void,
-  ) {
+  constructor(config: Ipv6cpConfig, random: Random, link: LinkHooks, out: Outbox<LinkOut>) {
+    this.#link = link;
     this.#out = out;
-    const nothing = (): void => {};
-    this.#protocol = ipv6cp(config, random, {
-      ...hooks,
-      acknowledging: () => this.#acknowledging(),
-      up: () => {
-        if (this.#open) out({ type: 'ipv6-up' });
-      },
-      down: () => this.#close(),
-      finished: nothing,
-      giveUp: nothing,
-      terminated: nothing,
-      codeRejected: nothing,
-    });
+    this.#protocol = ipv6cp(config, random, this);
   }
 
   start(now: Instant): void {
@@ -61,12 +48,50 @@ export class Ipv6Layer {
   }
 
   /** Without an identifier there is no address to let in: a peer that wants none gets its Ack, and no IPv6. */
-  #acknowledging(): void {
+  acknowledging(): void {
     this.#close();
     const interfaceId = this.#protocol.negotiation.accepted('interfaceId');
     if (interfaceId === undefined) return;
     this.#open = true;
-    this.#out({ type: 'ipv6-open', interfaceId });
+    this.#out.push({ type: 'ipv6-open', interfaceId });
+  }
+
+  up(): void {
+    if (this.#open) this.#out.push({ type: 'ipv6-up' });
+  }
+
+  down(): void {
+    this.#close();
+  }
+
+  /* Its end is no end of the link. */
+  finished(): void {}
+  giveUp(): void {}
+  terminated(): void {}
+  codeRejected(): void {}
+
+  send(protocol: number, packet: Uint8Array): void {
+    this.#link.send(protocol, packet);
+  }
+
+  note(event: string, fields: Record<string, unknown>): void {
+    this.#link.note(event, fields);
+  }
+
+  mayAnswer(now: Instant): boolean {
+    return this.#link.mayAnswer(now);
+  }
+
+  peerMru(): number {
+    return this.#link.peerMru();
+  }
+
+  nextId(): number | undefined {
+    return this.#link.nextId?.();
+  }
+
+  get restartMs(): number | undefined {
+    return this.#link.restartMs;
   }
 
   /** What an Ack opened stays open only while that Ack stands. */
@@ -78,6 +103,6 @@ export class Ipv6Layer {
   #close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#out({ type: 'ipv6-close' });
+    this.#out.push({ type: 'ipv6-close' });
   }
 }

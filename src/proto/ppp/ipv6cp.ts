@@ -3,9 +3,9 @@ import { PROTOCOL } from '../../wire/ppp/frame.js';
 import { type IPV6CP, ipv6cpOptions, NO_INTERFACE_ID } from '../../wire/ppp/ipv6cp.js';
 import { Reader, sameBytes, Writer } from '../../wire/reader.js';
 import type { Random } from '../machine.js';
-import { type ControlHooks, ControlProtocol } from './control.js';
+import { type ControlHooks, ControlProtocol, type ControlSpec } from './control.js';
 import { MAX_FAILURE } from './limits.js';
-import type { PeerRule, Policy } from './negotiation.js';
+import type { Verdict } from './negotiation.js';
 
 export type Ipv6cp = ControlProtocol<typeof IPV6CP>;
 
@@ -17,30 +17,47 @@ export interface Ipv6cpConfig {
   readonly taken?: (interfaceId: Uint8Array) => boolean;
 }
 
-export function ipv6cp({ ours, taken = nobody }: Ipv6cpConfig, random: Random, hooks: ControlHooks): Ipv6cp {
-  let suggestion: Uint8Array | undefined;
-  const suggest = (): Uint8Array => {
-    if (suggestion === undefined || taken(suggestion)) suggestion = interfaceId(random);
-    return suggestion;
-  };
-  const peer: PeerRule<Uint8Array> = {
-    review: (asked) =>
-      sameBytes(asked, NO_INTERFACE_ID) || sameBytes(asked, ours) || taken(asked) ? { nak: suggest() } : 'ack',
-    prefer: suggest,
-    wanted: true,
-  };
-  let naks = 0;
-  const policy: Policy<typeof IPV6CP> = {
-    wishes: () => {
-      naks = 0;
-      return [{ name: 'interfaceId', value: ours }];
-    },
-    peer: { interfaceId: peer },
-    // Ours is not the peer's to choose. One that keeps asking is spared the option.
-    own: { interfaceId: { naked: (_, current) => (++naks > MAX_FAILURE ? 'drop' : { ask: current }) } },
-  };
-  return new ControlProtocol({ protocol: PROTOCOL.ipv6cp, codec: ipv6cpOptions, policy, hooks });
+export const ipv6cp = (config: Ipv6cpConfig, random: Random, hooks: ControlHooks): Ipv6cp =>
+  new ControlProtocol(SPEC, new Wants(config, random), hooks);
+
+/** What the policy knows of one link. */
+class Wants {
+  readonly ours: Uint8Array;
+  readonly #taken: (interfaceId: Uint8Array) => boolean;
+  readonly #random: Random;
+  #suggestion: Uint8Array | undefined;
+  naks = 0;
+
+  constructor({ ours, taken = nobody }: Ipv6cpConfig, random: Random) {
+    this.ours = ours;
+    this.#taken = taken;
+    this.#random = random;
+  }
+
+  review(asked: Uint8Array): Verdict<Uint8Array> {
+    const unfit = sameBytes(asked, NO_INTERFACE_ID) || sameBytes(asked, this.ours) || this.#taken(asked);
+    return unfit ? { nak: this.suggest() } : 'ack';
+  }
+
+  suggest(): Uint8Array {
+    if (this.#suggestion === undefined || this.#taken(this.#suggestion)) this.#suggestion = interfaceId(this.#random);
+    return this.#suggestion;
+  }
 }
+
+const SPEC: ControlSpec<typeof IPV6CP, Wants> = {
+  protocol: PROTOCOL.ipv6cp,
+  codec: ipv6cpOptions,
+  policy: {
+    wishes: (w) => {
+      w.naks = 0;
+      return [{ name: 'interfaceId', value: w.ours }];
+    },
+    peer: { interfaceId: { review: (asked, w) => w.review(asked), prefer: (w) => w.suggest(), wanted: true } },
+    // Ours is not the peer's to choose. One that keeps asking is spared the option.
+    own: { interfaceId: { naked: (_, current, w) => (++w.naks > MAX_FAILURE ? 'drop' : { ask: current }) } },
+  },
+};
 
 const nobody = (): boolean => false;
 

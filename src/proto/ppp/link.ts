@@ -8,8 +8,8 @@ import { type IpcpOption, UNSPECIFIED } from '../../wire/ppp/ipcp.js';
 import type { LcpOption } from '../../wire/ppp/lcp.js';
 import { never } from '../../wire/result.js';
 import { after, type Instant, type Machine, Outbox } from '../machine.js';
-import type { Authentication, Granted } from './auth.js';
-import { type PeerAuthConfig, peerAuthentication } from './auth-peer.js';
+import type { Authentication, AuthenticatorHooks, Granted } from './auth.js';
+import { type PeerAuthConfig, type PeerAuthHooks, peerAuthentication } from './auth-peer.js';
 import { authenticator } from './authenticator.js';
 import type { ControlHooks } from './control.js';
 import {
@@ -22,10 +22,10 @@ import {
   terminateData,
   VANISHED,
 } from './ending.js';
-import type { AuthMethod, LinkConfig, LinkIn, LinkOut } from './events.js';
+import type { AuthMethod, AuthRequest, InterfaceIdTaken, LinkConfig, LinkIn, LinkOut } from './events.js';
 import { askingIpcp, assigningIpcp, type Ipcp } from './ipcp.js';
 import { Ipv6Layer } from './ipv6-layer.js';
-import { isEchoRequest, Lcp, type LcpConfig, methodOf } from './lcp.js';
+import { isEchoRequest, Lcp, type LcpConfig, type LcpHooks, methodOf } from './lcp.js';
 import { ANSWERS_PER_PERIOD, DEFAULT_MRU, PERIOD_MS } from './limits.js';
 import type { GiveUp } from './negotiation.js';
 
@@ -47,8 +47,6 @@ export interface PeerConfig extends PeerAuthConfig {
   readonly setupTimeoutMs: number;
   /** Its interface identifier, 8 octets; absent: no IPv6. */
   readonly ipv6?: Uint8Array;
-  /** It knows of no other peer. */
-  readonly interfaceIdTaken?: undefined;
 }
 
 /** What a Windows client asks IPCP for: the usual `ipcpOptions`. */
@@ -78,8 +76,123 @@ class Allowance {
 }
 
 export class Link implements Machine<LinkIn, LinkOut> {
+  /** What the protocols of a link tell it. Classes, for as closures they were a third of what a session takes. */
+  static readonly #Hooks = class {
+    readonly link: Link;
+
+    constructor(link: Link) {
+      this.link = link;
+    }
+
+    send(protocol: number, packet: Uint8Array): void {
+      this.link.#send(protocol, packet);
+    }
+
+    note(event: string, fields: Record<string, unknown>): void {
+      this.link.#note(event, fields);
+    }
+
+    giveUp(now: Instant, why: GiveUp): void {
+      this.link.#finish(now, why);
+    }
+
+    terminated(data: Uint8Array): void {
+      this.link.#peerEnding = endedByPeer(data);
+    }
+
+    codeRejected(code: number): void {
+      this.link.#codeRejected(code);
+    }
+
+    mayAnswer(now: Instant): boolean {
+      return this.link.#answers.take(now);
+    }
+
+    peerMru(): number {
+      return this.link.#lcp.negotiation.accepted('mru') ?? DEFAULT_MRU;
+    }
+
+    nextId(): number | undefined {
+      const config = this.link.#config;
+      return 'role' in config ? config.nextId?.() : undefined;
+    }
+
+    get restartMs(): number | undefined {
+      const config = this.link.#config;
+      return 'role' in config ? config.restartMs : undefined;
+    }
+  };
+
+  static readonly #LcpHooks = class extends this.#Hooks implements LcpHooks {
+    up(now: Instant): void {
+      this.link.#lcpUp(now);
+    }
+
+    down(now: Instant): void {
+      this.link.#lcpDown(now);
+    }
+
+    finished(): void {
+      this.link.#lcpFinished();
+    }
+
+    protocolRejected(now: Instant, protocol: number): void {
+      this.link.#protocolRejected(now, protocol);
+    }
+
+    silent(now: Instant): void {
+      this.link.#finish(now, VANISHED);
+    }
+
+    sendWhole(packet: Uint8Array): void {
+      this.link.#out.push({ type: 'frame', data: encodeFrame(PROTOCOL.lcp, packet), whole: true });
+    }
+
+    pathMtu(mtu: number): void {
+      this.link.#out.push({ type: 'path-mtu', mtu });
+    }
+  };
+
+  static readonly #IpcpHooks = class extends this.#Hooks implements ControlHooks {
+    up(): void {
+      this.link.#ipcpUp();
+    }
+
+    down(): void {
+      this.link.#closeIp();
+    }
+
+    finished(now: Instant): void {
+      this.link.#finish(now, NO_ADDRESS);
+    }
+
+    acknowledging(): void {
+      this.link.#openIp();
+    }
+  };
+
+  static readonly #AuthHooks = class extends this.#Hooks implements AuthenticatorHooks, PeerAuthHooks {
+    failed(now: Instant, why: GiveUp): void {
+      this.link.#finish(now, why);
+    }
+
+    authenticate(request: AuthRequest, eap?: true): void {
+      this.link.#out.push({ type: 'authenticate', request, ...(eap && { eap }) });
+    }
+
+    granted(now: Instant, result: Granted): void {
+      this.link.#granted = result;
+      this.link.#startNetwork(now);
+    }
+
+    succeeded(now: Instant): void {
+      this.link.#startNetwork(now);
+    }
+  };
+
   readonly #config: LinkConfig | PeerConfig;
   readonly #out = new Outbox<LinkOut>();
+  readonly #interfaceIdTaken: InterfaceIdTaken | undefined;
   readonly #lcp: Lcp;
   readonly #answers = new Allowance();
   readonly #notes = new Allowance();
@@ -98,18 +211,11 @@ export class Link implements Machine<LinkIn, LinkOut> {
   #peerEnding: Ending | undefined;
   #now: Instant = 0 as Instant;
 
-  constructor(config: LinkConfig | PeerConfig) {
+  /** `config` is shared by many; `interfaceIdTaken`: absent, each peer has an IPv6 prefix of its own. */
+  constructor(config: LinkConfig | PeerConfig, interfaceIdTaken?: InterfaceIdTaken) {
     this.#config = config;
-    this.#lcp = new Lcp(lcpConfig(config), {
-      ...this.#controlHooks(),
-      up: (now) => this.#lcpUp(now),
-      down: (now) => this.#lcpDown(now),
-      finished: () => this.#lcpFinished(),
-      protocolRejected: (now, protocol) => this.#protocolRejected(now, protocol),
-      silent: (now) => this.#finish(now, VANISHED),
-      sendWhole: (packet) => this.#out.push({ type: 'frame', data: encodeFrame(PROTOCOL.lcp, packet), whole: true }),
-      pathMtu: (mtu) => this.#out.push({ type: 'path-mtu', mtu }),
-    });
+    this.#interfaceIdTaken = interfaceIdTaken;
+    this.#lcp = new Lcp(lcpConfig(config), new Link.#LcpHooks(this));
   }
 
   get phase(): Phase {
@@ -239,53 +345,29 @@ export class Link implements Machine<LinkIn, LinkOut> {
   }
 
   #authentication(config: LinkConfig | PeerConfig): Authentication | undefined {
-    const send = (protocol: number, packet: Uint8Array): void => this.#send(protocol, packet);
-    const failed = (now: Instant, why: GiveUp): void => this.#finish(now, why);
-    if ('role' in config) {
-      const agreed = this.#lcp.negotiation.accepted('auth');
-      const method = agreed === undefined ? undefined : methodOf(agreed);
-      if (method === undefined) return undefined;
-      return peerAuthentication(method, config, { send, failed, succeeded: (now) => this.#startNetwork(now) });
-    }
-    const agreed = this.#lcp.negotiation.own('auth');
+    const { negotiation } = this.#lcp;
+    const hooks = new Link.#AuthHooks(this);
+    const agreed = 'role' in config ? negotiation.accepted('auth') : negotiation.own('auth');
     const method = agreed === undefined ? undefined : methodOf(agreed);
     if (method === undefined) return undefined;
-    const peerMru = this.#lcp.negotiation.accepted('mru') ?? DEFAULT_MRU;
-    return authenticator(
-      method,
-      { ...config, peerMru },
-      {
-        send,
-        failed,
-        note: (event, fields) => this.#note(event, fields),
-        authenticate: (request, eap) => this.#out.push({ type: 'authenticate', request, ...(eap && { eap }) }),
-        granted: (now, result) => {
-          this.#granted = result;
-          this.#startNetwork(now);
-        },
-      },
-    );
+    return 'role' in config
+      ? peerAuthentication(method, config, hooks)
+      : authenticator(method, config, negotiation.accepted('mru') ?? DEFAULT_MRU, hooks);
   }
 
   #startNetwork(now: Instant): void {
     this.#phase = 'Network';
-    const hooks: ControlHooks = {
-      ...this.#controlHooks(),
-      up: () => this.#ipcpUp(),
-      down: () => this.#closeIp(),
-      finished: (at) => this.#finish(at, NO_ADDRESS),
-      acknowledging: () => this.#openIp(),
-    };
+    const config = this.#config;
+    const hooks = new Link.#IpcpHooks(this);
     this.#ipcp =
-      'role' in this.#config
-        ? askingIpcp(this.#config.ipcpOptions, hooks)
-        : assigningIpcp(this.#config.localAddress, this.#granted!, hooks);
+      'role' in config
+        ? askingIpcp(config.ipcpOptions, hooks)
+        : assigningIpcp(config.localAddress, this.#granted!, hooks);
     this.#ipcp.open(now);
     this.#ipcp.lowerUp(now);
-    const { ipv6: ours, interfaceIdTaken: taken } = this.#config;
-    if (ours === undefined) return;
-    const out = (event: LinkOut): void => this.#out.push(event);
-    this.#ipv6 = new Ipv6Layer({ ours, ...(taken && { taken }) }, this.#config.random, this.#controlHooks(), out);
+    if (config.ipv6 === undefined) return;
+    const ids = { ours: config.ipv6, ...(this.#interfaceIdTaken && { taken: this.#interfaceIdTaken }) };
+    this.#ipv6 = new Ipv6Layer(ids, config.random, hooks, this.#out);
     this.#ipv6.start(now);
   }
 
@@ -404,22 +486,6 @@ export class Link implements Machine<LinkIn, LinkOut> {
     return this.#phase === 'Network' ? NO_ADDRESS : NOT_CONVERGED;
   }
 
-  /** What LCP and the NCPs have in common. */
-  #controlHooks(): Omit<ControlHooks, 'up' | 'down' | 'finished'> {
-    return {
-      send: (protocol, packet) => this.#send(protocol, packet),
-      note: (event, fields) => this.#note(event, fields),
-      giveUp: (now, why) => this.#finish(now, why),
-      terminated: (data) => {
-        this.#peerEnding = endedByPeer(data);
-      },
-      codeRejected: (code) => this.#codeRejected(code),
-      mayAnswer: (now) => this.#answers.take(now),
-      peerMru: () => this.#lcp.negotiation.accepted('mru') ?? DEFAULT_MRU,
-      ...('role' in this.#config ? ownHabits(this.#config) : {}),
-    };
-  }
-
   #codeRejected(code: number): void {
     this.#note('ppp.code-rejected', { code });
     if (isEchoRequest(code)) this.#lcp.stopEcho();
@@ -437,17 +503,20 @@ export class Link implements Machine<LinkIn, LinkOut> {
   }
 }
 
-const ownHabits = ({ nextId, restartMs }: PeerConfig): Pick<ControlHooks, 'nextId' | 'restartMs'> => ({
-  ...(nextId ? { nextId } : {}),
-  ...(restartMs === undefined ? {} : { restartMs }),
-});
+const NONE: readonly never[] = [];
 
-const lcpConfig = (config: LinkConfig | PeerConfig): LcpConfig => ({
-  mru: config.mru,
-  echoIntervalMs: config.echoIntervalMs,
-  echoFailures: config.echoFailures,
-  random: config.random,
-  ...('role' in config
-    ? { demand: [], submit: config.auth, options: config.lcpOptions, mtuProbeIntervalMs: 0 }
-    : { demand: config.auth, submit: [], options: [], mtuProbeIntervalMs: config.mtuProbeIntervalMs }),
-});
+/** Without spreading objects into each other: V8 gives every result of that a shape of its own. */
+function lcpConfig(config: LinkConfig | PeerConfig): LcpConfig {
+  const { mru, echoIntervalMs, echoFailures, random } = config;
+  const peer = 'role' in config;
+  return {
+    mru,
+    demand: peer ? NONE : config.auth,
+    submit: peer ? config.auth : NONE,
+    options: peer ? config.lcpOptions : NONE,
+    echoIntervalMs,
+    echoFailures,
+    mtuProbeIntervalMs: peer ? 0 : config.mtuProbeIntervalMs,
+    random,
+  };
+}

@@ -26,8 +26,8 @@ export class MtuProbe {
   readonly #intervalMs: number;
   readonly #hooks: MtuProbeHooks;
   /** Candidates, largest first: the first is what was agreed on. */
-  #sizes: readonly number[] = [];
-  #mtu = 0;
+  readonly #sizes: readonly number[];
+  #mtu: number;
   /** Largest size answered in this search. */
   #best = 0;
   /** 0: resting. 1: the present size is confirmed. Then TRIES rounds of all candidates. */
@@ -36,26 +36,13 @@ export class MtuProbe {
   #at: Instant | undefined;
   #raiseAt: Instant | undefined;
 
-  /** `intervalMs` between two confirmations; 0 turns the probing off. */
-  constructor(intervalMs: number, hooks: MtuProbeHooks) {
+  /** `sizes` in octets, largest first and at least one, which is in use; `intervalMs` between two confirmations. */
+  constructor(now: Instant, sizes: readonly number[], intervalMs: number, hooks: MtuProbeHooks) {
     this.#intervalMs = intervalMs;
     this.#hooks = hooks;
-  }
-
-  /** `sizes` in octets, largest first; the first is in use. */
-  start(now: Instant, sizes: readonly number[]): void {
-    this.stop();
-    if (this.#intervalMs === 0 || sizes[0] === undefined) return;
     this.#sizes = sizes;
-    this.#mtu = sizes[0];
+    this.#mtu = sizes[0]!;
     this.#at = after(now, PROBE_MS);
-  }
-
-  stop(): void {
-    this.#at = undefined;
-    this.#raiseAt = undefined;
-    this.#round = 0;
-    this.#answersAtAll = false;
   }
 
   nextTimeout(): Instant | undefined {

@@ -17,10 +17,10 @@ export interface GiveUp {
 export type Verdict<V> = 'ack' | 'reject' | { readonly nak: V };
 
 /** How we judge an option the peer asks for. No rule: Configure-Reject. */
-export interface PeerRule<V> {
-  review(asked: V): Verdict<V>;
-  /** Suggested when the option came with a wrong length (§6), or, with `wanted`, did not come at all (§5.3). */
-  prefer?(): V;
+export interface PeerRule<V, Self = unknown> {
+  review(asked: V, self: Self): Verdict<V>;
+  /** Suggested when the option came with a wrong length (§6), or, with `wanted`, did not come at all (§5.3). None: Configure-Reject. */
+  prefer?(self: Self): V | undefined;
   readonly wanted?: boolean;
 }
 
@@ -28,16 +28,17 @@ export interface PeerRule<V> {
 export type Answer<V> = 'drop' | { readonly ask: V } | { readonly giveUp: GiveUp };
 
 /** No rule: take the first suggestion of a Nak, drop the option after a Reject or MAX_FAILURE Naks. */
-export interface OwnRule<V> {
-  naked?(suggested: readonly V[], current: V): Answer<V>;
-  rejected?(current: V): Answer<V>;
+export interface OwnRule<V, Self = unknown> {
+  naked?(suggested: readonly V[], current: V, self: Self): Answer<V>;
+  rejected?(current: V, self: Self): Answer<V>;
 }
 
-export interface Policy<T extends OptionTable> {
+/** One for all links: what a link has of its own, its address for one, the rules are given as `self`. */
+export interface Policy<T extends OptionTable, Self = unknown> {
   /** Options of our first Configure-Request. */
-  wishes(): readonly Option<T>[];
-  readonly peer: { readonly [K in OptionName<T>]?: PeerRule<Value<T, K>> };
-  readonly own: { readonly [K in OptionName<T>]?: OwnRule<Value<T, K>> };
+  wishes(self: Self): readonly Option<T>[];
+  readonly peer: { readonly [K in OptionName<T>]?: PeerRule<Value<T, K>, Self> };
+  readonly own: { readonly [K in OptionName<T>]?: OwnRule<Value<T, K>, Self> };
 }
 
 export interface Reply {
@@ -48,43 +49,46 @@ export interface Reply {
 export class Negotiation<T extends OptionTable> {
   readonly #codec: OptionCodec<T>;
   readonly #policy: Policy<T>;
-  #wishes = new Map<OptionName<T>, unknown>();
-  #naksReceived = new Map<OptionName<T>, number>();
+  readonly #self: unknown;
+  #wishes: readonly Option<T>[] = NONE;
+  /** Absent until the first. */
+  #naksReceived: Map<OptionName<T>, number> | undefined;
   #naksSent = 0;
-  #accepted = new Map<OptionName<T>, unknown>();
+  #accepted: readonly Option<T>[] = NONE;
 
-  constructor(codec: OptionCodec<T>, policy: Policy<T>) {
+  constructor(codec: OptionCodec<T>, policy: Policy<T>, self: unknown) {
     this.#codec = codec;
     this.#policy = policy;
+    this.#self = self;
     this.reset();
   }
 
   /** A new dialogue: what the last one taught is forgotten. */
   reset(): void {
-    this.#wishes = new Map(this.#policy.wishes().map((o) => [o.name, o.value]));
-    this.#naksReceived = new Map();
+    this.#wishes = this.#policy.wishes(this.#self);
+    this.#naksReceived = undefined;
     this.#naksSent = 0;
-    this.#accepted = new Map();
+    this.#accepted = NONE;
   }
 
   /** The options of our next Configure-Request. */
   request(): RawOption[] {
-    return [...this.#wishes].map(([name, value]) => this.#codec.encode({ name, value } as Option<T>));
+    return this.#wishes.map((option) => this.#codec.encode(option));
   }
 
   /** Our own option as it stands now; once the peer acknowledged, as agreed. */
   own<K extends OptionName<T>>(name: K): Value<T, K> | undefined {
-    return this.#wishes.get(name) as Value<T, K> | undefined;
+    return find(this.#wishes, name);
   }
 
   /** The peer's option in the Configure-Request we acknowledged last. */
   accepted<K extends OptionName<T>>(name: K): Value<T, K> | undefined {
-    return this.#accepted.get(name) as Value<T, K> | undefined;
+    return find(this.#accepted, name);
   }
 
   /** Our reply to the peer's Configure-Request. Reject goes before Nak, Nak before Ack (§5.2 to §5.4). */
   review(options: readonly RawOption[]): Reply {
-    const values = new Map<OptionName<T>, unknown>();
+    const values: Option<T>[] = [];
     const rejected: RawOption[] = [];
     const naked: { raw: RawOption; better: RawOption }[] = [];
     const types = new Set<number>();
@@ -107,20 +111,21 @@ export class Negotiation<T extends OptionTable> {
       }
     }
     this.#naksSent = 0;
-    this.#accepted = values;
+    this.#accepted = values.slice(); // without room to grow
     return { code: 'Configure-Ack', options };
   }
 
-  #judge(raw: RawOption, values: Map<OptionName<T>, unknown>): 'ack' | 'reject' | RawOption {
+  #judge(raw: RawOption, values: Option<T>[]): 'ack' | 'reject' | RawOption {
     const meaning = this.#codec.decode(raw);
     if (meaning.kind === 'unknown') return 'reject';
     const rule = this.#peerRule(meaning.name);
     if (rule === undefined) return 'reject';
     if (meaning.kind === 'bad-length') {
-      return rule.prefer === undefined ? 'reject' : this.#encode(meaning.name, rule.prefer());
+      const better = rule.prefer?.(this.#self);
+      return better === undefined ? 'reject' : this.#encode(meaning.name, better);
     }
-    const verdict = rule.review(meaning.value);
-    if (verdict === 'ack') values.set(meaning.name, meaning.value);
+    const verdict = rule.review(meaning.value, this.#self);
+    if (verdict === 'ack') values.push({ name: meaning.name, value: meaning.value } as Option<T>);
     return typeof verdict === 'object' ? this.#encode(meaning.name, verdict.nak) : verdict;
   }
 
@@ -128,9 +133,9 @@ export class Negotiation<T extends OptionTable> {
   #missing(present: ReadonlySet<number>): RawOption[] {
     return Object.keys(this.#policy.peer).flatMap((name) => {
       const rule = this.#peerRule(name);
-      if (rule?.wanted !== true || rule.prefer === undefined) return [];
-      const raw = this.#encode(name, rule.prefer());
-      return present.has(raw.type) ? [] : [raw];
+      const better = rule?.wanted === true ? rule.prefer?.(this.#self) : undefined;
+      const raw = better === undefined ? undefined : this.#encode(name, better);
+      return raw === undefined || present.has(raw.type) ? [] : [raw];
     });
   }
 
@@ -139,17 +144,19 @@ export class Negotiation<T extends OptionTable> {
     const suggested = new Map<OptionName<T>, unknown[]>();
     for (const raw of options) {
       const meaning = this.#codec.decode(raw);
-      if (meaning.kind === 'unknown' || !this.#wishes.has(meaning.name)) continue;
+      if (meaning.kind === 'unknown' || !this.#wishes.some((o) => o.name === meaning.name)) continue;
       const list = suggested.get(meaning.name) ?? [];
       // §5.3: a Nak'd option may come with another length; one we cannot read still is a Nak.
       suggested.set(meaning.name, meaning.kind === 'value' ? [...list, meaning.value] : list);
     }
+    this.#naksReceived ??= new Map();
+    const counts = this.#naksReceived;
     for (const [name, values] of suggested) {
-      const current = this.#wishes.get(name);
-      const count = (this.#naksReceived.get(name) ?? 0) + 1;
-      this.#naksReceived.set(name, count);
+      const current = this.own(name);
+      const count = (counts.get(name) ?? 0) + 1;
+      counts.set(name, count);
       const rule = this.#ownRule(name)?.naked ?? ((vs) => (count > MAX_FAILURE ? 'drop' : { ask: vs[0] ?? current }));
-      const giveUp = this.#follow(name, rule(values, current));
+      const giveUp = this.#follow(name, rule(values, current, this.#self));
       if (giveUp !== undefined) return giveUp;
     }
     return undefined;
@@ -166,16 +173,16 @@ export class Negotiation<T extends OptionTable> {
     }
     if (names.length === 0) return 'invalid';
     for (const name of names) {
-      const giveUp = this.#follow(name, this.#ownRule(name)?.rejected?.(this.#wishes.get(name)) ?? 'drop');
+      const giveUp = this.#follow(name, this.#ownRule(name)?.rejected?.(this.own(name), this.#self) ?? 'drop');
       if (giveUp !== undefined) return giveUp;
     }
     return undefined;
   }
 
   #follow(name: OptionName<T>, answer: Answer<unknown>): GiveUp | undefined {
-    if (answer === 'drop') this.#wishes.delete(name);
+    if (answer === 'drop') this.#wishes = this.#wishes.filter((o) => o.name !== name);
     else if ('giveUp' in answer) return answer.giveUp;
-    else this.#wishes.set(name, answer.ask);
+    else this.#wishes = this.#wishes.map((o) => (o.name === name ? ({ name, value: answer.ask } as Option<T>) : o));
     return undefined;
   }
 
@@ -190,6 +197,12 @@ export class Negotiation<T extends OptionTable> {
   #encode(name: OptionName<T>, value: unknown): RawOption {
     return this.#codec.encode({ name, value } as Option<T>);
   }
+}
+
+const NONE: readonly never[] = [];
+
+function find<T extends OptionTable, K extends OptionName<T>>(options: readonly Option<T>[], name: K) {
+  return options.find((o) => o.name === name)?.value as Value<T, K> | undefined;
 }
 
 /** Same types, same data, same order (§5.2: an Ack must match exactly). */

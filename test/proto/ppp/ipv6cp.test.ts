@@ -55,7 +55,7 @@ t.test('no identifier, ours, or a short one: a random one is suggested, and the 
 
 t.test('an identifier that another has: a free random one is suggested, RFC 5072 §4.1', async (t) => {
   const held = new Set(['0200000000000042']);
-  const s = new Script(lnsConfig({ ipv6: OURS, interfaceIdTaken: (id) => held.has(toHex(id)) }));
+  const s = new Script(lnsConfig({ ipv6: OURS }), undefined, (id) => held.has(toHex(id)));
   s.toNetwork();
   const suggested = (line = '') => /^IPV6CP Configure-Nak 1 <id ([0-9a-f]{16})>$/.exec(line)?.[1] ?? 'none';
   const first = suggested(s.hear(asks(THEIRS)).at(-1));
