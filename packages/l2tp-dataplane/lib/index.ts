@@ -54,6 +54,8 @@ interface Native {
   sendControl(packets: readonly ControlPacket[]): void;
   sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array, dontFragment: boolean): void;
   flush(id: number): void;
+  /** Calls without an answer of the thread's wait for this, or for 63 more of them. */
+  wake(): void;
   stop(): void;
 }
 
@@ -82,6 +84,7 @@ class NativeDataplane implements Dataplane {
   #state: 'open' | 'closing' | 'ended' = 'open';
   readonly #flushes = new Map<number, { resolve: () => void; reject: (error: Error) => void }>();
   #nextFlush = 1;
+  #wakes = false;
   #ended!: () => void;
   readonly #end = new Promise<void>((resolve) => {
     this.#ended = resolve;
@@ -124,6 +127,19 @@ class NativeDataplane implements Dataplane {
     return this.#native;
   }
 
+  /** For what the thread is told: it is woken once for all of that in one turn of the event loop. */
+  get #told(): Native {
+    const native = this.#open;
+    if (!this.#wakes) {
+      this.#wakes = true;
+      setImmediate(() => {
+        this.#wakes = false;
+        if (this.#state !== 'ended') native.wake();
+      });
+    }
+    return native;
+  }
+
   listen(listeners: readonly Listener[]): void {
     const native = this.#open;
     const checked = check.checkListeners(listeners);
@@ -139,27 +155,27 @@ class NativeDataplane implements Dataplane {
   }
 
   confirmMark(mark: number): void {
-    this.#open.confirmMark(check.checkMark('confirmMark', mark));
+    this.#told.confirmMark(check.checkMark('confirmMark', mark));
   }
 
   forgetMark(mark: number): void {
-    this.#open.forgetMark(check.checkMark('forgetMark', mark));
+    this.#told.forgetMark(check.checkMark('forgetMark', mark));
   }
 
   addSession(spec: SessionSpec, state: SessionState = {}): void {
-    ok(this.#open.addSession(check.checkSpec(spec), check.checkState('addSession', state)));
+    ok(this.#told.addSession(check.checkSpec(spec), check.checkState('addSession', state)));
   }
 
   updateSession(tunnelId: number, sessionId: number, state: SessionState): void {
-    ok(this.#open.updateSession(tunnelId, sessionId, check.checkState('updateSession', state)));
+    ok(this.#told.updateSession(tunnelId, sessionId, check.checkState('updateSession', state)));
   }
 
   movePath(tunnelId: number, path: Path): void {
-    this.#open.movePath(check.checkId('movePath', 'tunnelId', tunnelId), check.checkPath('movePath', path));
+    this.#told.movePath(check.checkId('movePath', 'tunnelId', tunnelId), check.checkPath('movePath', path));
   }
 
   removeSession(tunnelId: number, sessionId: number): SessionCounters | undefined {
-    return this.#open.removeSession(tunnelId, sessionId);
+    return this.#told.removeSession(tunnelId, sessionId);
   }
 
   sessionCounters(tunnelId: number, sessionId: number): SessionCounters | undefined {
@@ -171,16 +187,16 @@ class NativeDataplane implements Dataplane {
   }
 
   sendControl(packets: readonly ControlPacket[]): void {
-    const native = this.#open;
+    const native = this.#told;
     if (packets.length > 0) native.sendControl(check.checkDatagrams(packets));
   }
 
   sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array, options: FrameOptions = {}): void {
-    this.#open.sendFrame(tunnelId, sessionId, check.checkFrame(frame), options.dontFragment === true);
+    this.#told.sendFrame(tunnelId, sessionId, check.checkFrame(frame), options.dontFragment === true);
   }
 
   async flush(): Promise<void> {
-    const native = this.#open;
+    const native = this.#told;
     const id = this.#nextFlush;
     this.#nextFlush = id === 0xffff_ffff ? 1 : id + 1;
     const done = new Promise<void>((resolve, reject) => this.#flushes.set(id, { resolve, reject }));

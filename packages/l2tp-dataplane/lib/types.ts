@@ -191,7 +191,7 @@ export interface Dataplane {
   updateSession(tunnelId: number, sessionId: number, state: SessionState): void;
   /** Moves every session of the tunnel to a new path (NAT rebinding: new port, same mark). */
   movePath(tunnelId: number, path: Path): void;
-  /** Returns the last counters; undefined when there was none. */
+  /** Returns what was counted, but for packets being forwarded at this moment; undefined when there was none. */
   removeSession(tunnelId: number, sessionId: number): SessionCounters | undefined;
   sessionCounters(tunnelId: number, sessionId: number): SessionCounters | undefined;
   globalCounters(): Readonly<Partial<Record<GlobalDrop, bigint>>>;

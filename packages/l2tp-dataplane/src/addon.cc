@@ -188,6 +188,7 @@ class Native : public Napi::ObjectWrap<Native> {
                         InstanceMethod<&Native::global_counters>("globalCounters"),
                         InstanceMethod<&Native::send_control>("sendControl"),
                         InstanceMethod<&Native::send_frame>("sendFrame"), InstanceMethod<&Native::flush>("flush"),
+                        InstanceMethod<&Native::wake>("wake"),
                         InstanceMethod<&Native::stop>("stop")});
   }
 
@@ -207,6 +208,7 @@ class Native : public Napi::ObjectWrap<Native> {
     options.vnet_header = o.Get("vnetHeader").As<Napi::Boolean>().Value();
     options.receive_buffer = o.Get("receiveBuffer").As<Napi::Number>().Int32Value();
     options.max_sessions = number(o.Get("maxSessions"));
+    options.deferred_wakeups = true;
     const auto gateway = o.Get("gateway").As<Napi::Array>();
     for (uint32_t i = 0; i < gateway.Length(); i++) options.gateway.push_back(to_address(gateway.Get(i)));
 
@@ -290,6 +292,7 @@ class Native : public Napi::ObjectWrap<Native> {
 
   void send_frame(const Info& info) { thread_->send_frame(to_ids(info[0], info[1]), to_bytes(info[2]), info[3].As<Napi::Boolean>().Value()); }
   void flush(const Info& info) { thread_->flush(number(info[0])); }
+  void wake(const Info&) { thread_->wake(); }
   void stop(const Info&) { thread_->stop(); }
 
   PacketThread* thread_ = nullptr;

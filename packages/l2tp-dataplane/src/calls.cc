@@ -12,6 +12,7 @@ namespace dp {
 
 namespace {
 constexpr size_t kMaxWaitingSends = 65536;
+constexpr size_t kMaxUnannounced = 64;
 }
 
 Failure PacketThread::start(Options options, std::unique_ptr<PacketThread>& out) {
@@ -67,8 +68,20 @@ void PacketThread::post(Command command) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (stopped_) return;
     commands_.push_back(std::move(command));
-    if (commands_.size() > 1) return;
+    if (options_.deferred_wakeups ? commands_.size() % kMaxUnannounced != 0 : commands_.size() > 1) return;
   }
+  signal();
+}
+
+void PacketThread::wake() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (commands_.empty()) return;  // the thread was awake for another reason
+  }
+  signal();
+}
+
+void PacketThread::signal() {
   const uint64_t one = 1;
   // Fails only when the counter is full, and then the thread is awake.
   if (write(wake_, &one, sizeof one) < 0) return;
@@ -92,6 +105,7 @@ void PacketThread::call(Command command) {
     finished = true;
     done_.notify_all();
   });
+  wake();
   std::unique_lock<std::mutex> lock(mutex_);
   done_.wait(lock, [&] { return finished || stopped_; });
 }
@@ -166,7 +180,7 @@ std::shared_ptr<const SessionCounters> PacketThread::remove_session(Ids ids) {
   if (it == known_.end()) return nullptr;
   const auto counters = it->second;
   known_.erase(it);
-  call([this, ids] {
+  post([this, ids] {
     if (Session* s = forwarder_.sessions.find(ids)) forget_backlog(*s);
     forwarder_.remove_session(ids);
   });
@@ -213,6 +227,7 @@ void PacketThread::flush(uint32_t id) {
 
 void PacketThread::stop() {
   post([this] { ending_ = true; });
+  wake();
 }
 
 void PacketThread::join() {

@@ -44,6 +44,8 @@ class PacketThread final : private Sink {
     int receive_buffer = 4 << 20;
     size_t max_sessions = 65536;
     std::vector<Address> gateway;  // our own addresses inside
+    // What is asked of the thread wakes it when wake() is called, not each by itself: a system call for each.
+    bool deferred_wakeups = false;
     // Called on the packet thread: there are upcalls to take; and, as its last act, that it ends.
     std::function<void()> notify;
     std::function<void()> ended;
@@ -62,7 +64,7 @@ class PacketThread final : private Sink {
   Failure add_session(const SessionSpec& spec, const SessionUpdate& state);
   Failure update_session(Ids ids, const SessionUpdate& state);
   void move_path(uint16_t tunnel, const Path& path);
-  // The counters after the removal took place; null when there was no such session.
+  // The counters, which count on until the removal took place; null when there was no such session.
   std::shared_ptr<const SessionCounters> remove_session(Ids ids);
   std::shared_ptr<const SessionCounters> counters(Ids ids) const;
   const GlobalCounters& globals() const { return globals_; }
@@ -70,6 +72,8 @@ class PacketThread final : private Sink {
   void send_frame(Ids ids, std::vector<uint8_t> frame, bool dont_fragment = false);
   // `id` comes back in UpcallBatch::flushed.
   void flush(uint32_t id);
+  // With deferred wakeups: the thread learns of what was asked of it since. Needless after listen(), unlisten() and stop().
+  void wake();
   void take(UpcallBatch& out) { upcalls_.take(out); }
   // Asks the thread to end after what is queued; join() waits for it.
   void stop();
@@ -86,6 +90,7 @@ class PacketThread final : private Sink {
 
   // Commands. post_sendable() drops (false) when too many wait; call() waits until the command was run.
   void post(Command command);
+  void signal();
   bool post_sendable(Command command);
   void call(Command command);
   void run_commands();

@@ -66,9 +66,11 @@ export class Ipv6Layer implements ControlHooks {
 
   /* Its end is no end of the link. */
   finished(): void {}
-  giveUp(): void {}
   terminated(): void {}
   codeRejected(): void {}
+  // Never asked: the policy drops what the peer does not want.
+  /* v8 ignore next */
+  giveUp(): void {}
 
   send(protocol: number, packet: Uint8Array): void {
     this.#link.send(protocol, packet);

@@ -43,6 +43,17 @@ t.test('on: RFC 5072 §4.1, open exactly as long as our Ack stands', async (t) =
   t.same(s.hear('8057 05 09 0004'), ['ipv6-close', 'IPV6CP Terminate-Ack 9'], 'it goes, and IPv4 stays');
 });
 
+t.test(
+  'RFC 1661 §5.6: packets and codes it cannot make sense of, and one of ours that the peer does not know',
+  async (t) => {
+    const s = network();
+    t.match(s.hear('8057 01 01 0003').join(), /^note ppp.malformed/);
+    t.same(s.hear('8057 0f 07 0004'), ['IPV6CP Code-Reject 2 0f070004']);
+    t.same(s.hear('8057 07 03 0008 0f070004'), [], 'IPv4 and IPv6 stay');
+    t.equal(s.hear(asks(THEIRS)).at(-1), 'IPV6CP Configure-Ack 1 <id 0200000000000042>');
+  },
+);
+
 t.test('no identifier, ours, or a short one: a random one is suggested, and the same again', async (t) => {
   const s = network();
   const nak = s.hear(asks('010a 0000000000000000')).at(-1)!;

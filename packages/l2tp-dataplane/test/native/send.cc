@@ -533,7 +533,10 @@ void probes() {
   const auto send = [&](bool dont_fragment) {
     CHECK(!t->add_session(spec, {}));
     t->send_frame(spec.ours, hex("c0210901"), dont_fragment);
-    return t->remove_session(spec.ours)->drops[static_cast<size_t>(SessionDrop::send)].get();
+    const auto counters = t->remove_session(spec.ours);
+    t->flush(1);
+    for (UpcallBatch done; done.flushed.empty(); t->take(done)) std::this_thread::yield();
+    return counters->drops[static_cast<size_t>(SessionDrop::send)].get();
   };
   for (const bool df : {false, true, false}) {
     kernel.discover = -1;

@@ -60,6 +60,7 @@ size_t life(int round) {
   PacketThread::Options options;
   options.tun_fds = {pair[0]};
   options.vnet_header = merging;
+  options.deferred_wakeups = round % 3 != 0;
   options.notify = [&] { notified++; };
   options.ended = [&] { ended = true; };
   std::unique_ptr<PacketThread> t;
@@ -124,6 +125,7 @@ size_t life(int round) {
     CHECK(!t->update_session(spec.ours, closed));
     t->move_path(1, spec.path);
     t->flush(i);
+    if (i % 2 == 0) t->wake();
     const auto counters = t->counters(spec.ours);
     t->take(batch);
     taken += batch.items.size();
@@ -141,8 +143,8 @@ size_t life(int round) {
   t->stop();
   if (round % 2 == 0) {
     t->send_control({{spec.path, hex("c802 000c 0001 0000 0000 0000")}});
-    t->remove_session(spec.ours);  // waits for a thread that ends
-    t->unlisten();
+    t->remove_session(spec.ours);
+    t->unlisten();  // waits for a thread that ends
   }
   t->join();
   CHECK(ended && !t->fatal());
