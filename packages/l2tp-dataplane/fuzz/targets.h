@@ -7,3 +7,5 @@
 void fuzz_packets(const uint8_t* input, size_t size);
 void fuzz_coalesce(const uint8_t* input, size_t size);
 void fuzz_segment(const uint8_t* input, size_t size);
+void fuzz_queue(const uint8_t* input, size_t size);
+void fuzz_reorder(const uint8_t* input, size_t size);

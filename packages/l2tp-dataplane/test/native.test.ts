@@ -27,7 +27,7 @@ const PACKET_CODE = [
   'table',
   'upcalls',
 ];
-const FUZZ = ['fuzz/packets', 'fuzz/coalesce', 'fuzz/segment'];
+const FUZZ = ['fuzz/packets', 'fuzz/coalesce', 'fuzz/segment', 'fuzz/queue', 'fuzz/reorder'];
 const THREAD = ['socket', 'thread', 'calls'];
 const WARNINGS = ['-std=gnu++17', '-Wall', '-Wextra', '-Werror', '-O0', '-g1', '-fno-exceptions', '-pthread'];
 const ROUNDS = 300_000;

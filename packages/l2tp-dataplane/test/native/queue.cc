@@ -1,8 +1,9 @@
-// The queue of what the egress does not take: shares, order, bounds, and a slow obvious model. RFC 8290 §4.1, RFC 970.
+// The queue of what the egress does not take: shares, order, bounds, and the model of ../../fuzz/queue.cc. RFC 8290 §4.1, RFC 970.
 #include <algorithm>
 #include <deque>
 #include <map>
 
+#include "../../fuzz/targets.h"
 #include "../../src/queue.h"
 #include "world.h"
 
@@ -164,95 +165,16 @@ void larger_than_all() {
   EQ(l.dropped(0), 2u);
 }
 
-// Anything in any order against one deque per session: order, bounds, who loses, and that nothing vanishes.
-void against_a_model() {
+// Any calls in any order; some rounds with little of anything that makes room.
+void against_the_model() {
   Random random(11);
-  static const size_t kSizes[] = {40, 60, 576, 1400, 1400, 2048, 2049, 9000, 60000};
-  for (int round = 0; round < 30; round++) {
-    const size_t count = 1 + random.below(12);
-    Line l(count);
-    struct Held {
-      uint32_t number;
-      size_t chunks;
-      uint64_t since;
-    };
-    std::vector<std::deque<Held>> model(count);
-    std::vector<uint64_t> lost(count);
-    const auto chunks = [&](size_t s) {
-      size_t n = 0;
-      for (const Held& h : model[s]) n += h.chunks;
-      return n;
-    };
-    const auto all = [&] {
-      size_t n = 0;
-      for (size_t s = 0; s < count; s++) n += chunks(s);
-      return n;
-    };
-    for (int step = 0; step < 2000; step++) {
-      const size_t s = random.below(3) == 0 ? 0 : random.below(count);
-      switch (random.below(16)) {
-        case 0:
-          l.now += random.below(120);
-          break;
-        case 1:
-          if (random.below(20) != 0) break;
-          l.queue.forget(l.sessions[s]);
-          lost[s] += model[s].size();
-          model[s].clear();
-          break;
-        case 2:
-        case 3:
-        case 4:
-        case 5:
-        case 6: {
-          const auto [who, number] = l.next();
-          // Whoever was too late is gone first; who it was is told by the counters.
-          for (size_t i = 0; i < count; i++) {
-            for (; lost[i] < l.dropped(i); lost[i]++) {
-              CHECK(!model[i].empty() && l.now > model[i].front().since + kHoldFor);
-              model[i].pop_front();
-            }
-          }
-          if (who == ~size_t{0}) {
-            EQ(all(), 0u);
-            break;
-          }
-          CHECK(!model[who].empty() && model[who].front().number == number);
-          CHECK(l.now <= model[who].front().since + kHoldFor);
-          model[who].pop_front();
-          break;
-        }
-        default: {
-          const size_t n = kSizes[random.below(9)];
-          const size_t need = (n + kChunk - 1) / kChunk;
-          std::vector<uint64_t> before(count);
-          for (size_t i = 0; i < count; i++) before[i] = l.dropped(i);
-          const uint32_t number = l.push(s, n);
-          // One loses after the other; each is one of those that held most at that moment.
-          std::vector<uint64_t> gone(count);
-          for (size_t i = 0; i < count; i++) gone[i] = l.dropped(i) - before[i];
-          while (all() + need > kHeldChunks) {
-            size_t most = 0;
-            for (size_t i = 0; i < count; i++) most = std::max(most, chunks(i));
-            size_t who = count;
-            for (size_t i = 0; i < count; i++) {
-              if (chunks(i) == most && gone[i] > 0) who = i;
-            }
-            CHECK(who < count);
-            gone[who]--;
-            lost[who]++;
-            model[who].pop_front();
-          }
-          for (size_t i = 0; i < count; i++) EQ(gone[i], 0u);
-          model[s].push_back({number, need, l.now});
-        }
-      }
-      EQ(l.queue.held(), all());
-      for (size_t i = 0; i < count; i++) {
-        EQ(l.dropped(i), lost[i]);
-        EQ((l.sessions[i].backlog != nullptr), !model[i].empty());
-      }
+  for (int round = 0; round < 60; round++) {
+    Bytes input(3 * (1 + random.below(600)));
+    for (auto& o : input) o = static_cast<uint8_t>(random.next());
+    for (size_t i = 0; i + 3 <= input.size() && round % 3 != 0; i += 3) {
+      if (random.below(4) != 0) input[i] = static_cast<uint8_t>(0x48 + input[i] % (round % 3 == 1 ? 2 : 8));  // a push
     }
+    fuzz_queue(input.data(), input.size());
   }
 }
 
@@ -298,6 +220,6 @@ void queue_cases() {
          {"queue: put back", put_back},
          {"queue: small first", small_first},
          {"queue: larger than all", larger_than_all},
-         {"queue: against a slow model", against_a_model},
+         {"queue: against the model", against_the_model},
          {"queue: what is small", what_is_small}});
 }

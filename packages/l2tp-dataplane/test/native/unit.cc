@@ -822,6 +822,16 @@ void reordering_at_random() {
   }
 }
 
+// Any events of several sessions.
+void reordering_against_the_model() {
+  Random random(13);
+  for (int round = 0; round < 400; round++) {
+    Bytes input(1 + 3 * (1 + random.below(300)));
+    for (auto& o : input) o = static_cast<uint8_t>(random.next());
+    fuzz_reorder(input.data(), input.size());
+  }
+}
+
 // Every prefix of a datagram is handled, and none makes the forwarder read beyond it.
 // ---- what JS answers
 
@@ -921,6 +931,7 @@ int main(int argc, char** argv) {
                 {"reordering", reordering},
                 {"reordered packets", reordered_packets},
                 {"reordering at random", reordering_at_random},
+                {"reordering against the model", reordering_against_the_model},
                 {"punts", punts},
                 {"every prefix", every_prefix}});
   merge_cases();
