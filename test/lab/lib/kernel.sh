@@ -35,18 +35,26 @@ kernel_lacks() {
 # Call it in the background: the job is then the run itself, and TERM ends it with all it started.
 in_kernel() {
   local where=$1 limit=$2 out=$3 scenario=$4 variable variables=()
+  [ ! -f "$LAB_DIR/$scenario/packages" ] || layers "$LAB_DIR/$scenario/packages"
   if [ -f "$LAB_DIR/$scenario/boot" ]; then
     in_booted "$limit" "$out" "$scenario"
   elif [ "$where" = host ]; then
     LAB_OUT=$out LAB_LIMIT=$limit exec timeout -k 5 $((limit + 60)) bash "$LAB_DIR/lib/cell.sh" "$scenario"
   else
-    for variable in LAB_GATEWAY LAB_LINES LAB_KEEP LAB_SECONDS LAB_ROUNDS LAB_MUTANT LAB_NATIVE; do
+    for variable in LAB_GATEWAY LAB_LINES LAB_KEEP LAB_SECONDS LAB_ROUNDS LAB_MUTANT LAB_NATIVE LAB_PACKAGES; do
       [ -z "${!variable:-}" ] || variables+=(-e "$variable=${!variable}")
     done
     [ "$where" = uml ] || LAB_MEMORY=${LAB_MEMORY:-1500M} limit=$((3 * limit))
     exec bash "$LAB_DIR/$where/run" -m "${LAB_MEMORY:-512M}" -t $((limit + 60)) -w "$out" -e LAB_OUT="$out" -e LAB_LIMIT="$limit" \
       ${variables[@]+"${variables[@]}"} "$LAB_DIR/lib/cell.sh" "$scenario"
   fi
+}
+# layers FILE: makes what its lines name, one layer each; the first lies uppermost.
+layers() {
+  local packages
+  LAB_PACKAGES=
+  while read -ra packages; do LAB_PACKAGES+=${LAB_PACKAGES:+:}$("$LAB_DIR/debian-layer" "${packages[@]}") || exit 125; done < "$1"
+  export LAB_PACKAGES
 }
 # in_booted SECONDS OUT SCENARIO: the same in a Debian of its own: the suite named in the scenario's `boot`, with the package.
 in_booted() {

@@ -6,7 +6,7 @@ LAB_DIR=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 REPO=$(cd "$LAB_DIR/../.." && pwd)
 SCENARIO=$1
 RUN=/run/lab
-for part in report poll topology wire client gateway-"${LAB_GATEWAY:-lockstep}" transfer lifecycle guard attack load order pki ikev2 native; do
+for part in report poll topology wire layer client gateway-"${LAB_GATEWAY:-lockstep}" transfer lifecycle guard attack load order pki ikev2 native; do
   # shellcheck source=/dev/null
   . "$LAB_DIR/lib/$part.sh"
 done

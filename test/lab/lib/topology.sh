@@ -11,7 +11,8 @@ GW=198.51.100.1 NAT=198.51.100.2 C1=192.168.77.11 C2=192.168.77.12 C3=198.51.100
 CORP=10.20.0.10 WEB=203.0.113.80 ISP=198.51.100.254
 
 # on HOST COMMAND... (not by `ip netns exec`, which mounts /sys anew each time; nothing here looks into it)
-on() { local host=$1; shift; nsenter --net="/run/netns/$host" "$@"; }
+on() { local host=$1; shift; nsenter --net="/run/netns/$host" ${MOUNTS[$host]:+--target="${MOUNTS[$host]}" --mount --root --wd} "$@"; }
+declare -A MOUNTS=() # of hosts that have packages of their own (layer.sh)
 
 topology() {
   local host
