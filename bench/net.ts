@@ -138,17 +138,16 @@ export function rssKb(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
 }
 
-/**
- * IPv4 packets that came in: each one, also of those that a device or the sender merged, which its own counters take for one.
- * They are counted by their ECN field (RFC 3168), and those of a bench have none.
- */
-export function packetsArrived(net: Net, name: string): number {
-  const [names, values] = net
-    .run(name, 'cat', '/proc/net/netstat')
-    .split('\n')
-    .filter((line) => line.startsWith('IpExt:'))
-    .map((line) => line.split(' '));
-  return Number(values?.[names?.indexOf('InNoECTPkts') ?? -1]);
+/** What a device has counted, of what it sent or got: a packet that was merged is one. */
+export function deviceCount(net: Net, name: string, device: string, side: 'rx' | 'tx'): DeviceCount {
+  const [packets, octets] = ['packets', 'bytes'].map((counter) =>
+    Number(net.run(name, 'cat', `/sys/class/net/${device}/statistics/${side}_${counter}`)),
+  );
+  return { packets: packets!, octets: octets! };
+}
+export interface DeviceCount {
+  readonly packets: number;
+  readonly octets: number;
 }
 
 export const until = async (what: string, condition: () => boolean, seconds = 60): Promise<void> => {

@@ -2,7 +2,7 @@
 // CPU-seconds of the LNS process are the robust figure: client, LNS and server share the machine, and so do other tenants.
 import type { Loaded } from './lac.js';
 import { type Bench, type Row, ratio, show, spread } from './measure.js';
-import { cpuSeconds, Net, packetsArrived, pause } from './net.js';
+import { cpuSeconds, deviceCount, Net, pause } from './net.js';
 import { ground, type Kind, open, packets, prepare, type Target } from './targets.js';
 
 const ROUNDS = 5;
@@ -142,8 +142,8 @@ export const rawSmall: Bench = () =>
         const mine: Flood[] = [];
         const others: Flood[] = [];
         for (let n = 0; n < ROUNDS; n++) {
-          mine.push(await flood(net, ours!, direction, session.get(ours!)!));
-          others.push(await flood(net, theirs!, direction, session.get(theirs!)!));
+          mine.push(await flood(net, ours!, direction, links, session.get(ours!)!));
+          others.push(await flood(net, theirs!, direction, links, session.get(theirs!)!));
         }
         rows.push({
           what: `64-byte packets ${direction}, ${FLOWS} flows of one session, ${links}, CPU-s per million`,
@@ -156,27 +156,44 @@ export const rawSmall: Bench = () =>
     return rows;
   });
 
-/** A device that takes merged packets and cuts them itself, or that has every packet cut before. */
+/** A device that has every packet cut before it gets it, or that takes merged ones. In this order: the first tells their size. */
 const MTU_SIZE = 'links carry MTU-size packets';
-const LINKS = ['links segment', MTU_SIZE] as const;
+const LINKS = [MTU_SIZE, 'links segment'] as const;
+/** Ethernet, IPv4 and UDP: of a merged packet there is one of each. */
+const HEADERS = 14 + 20 + 8;
+/** Octets behind these headers, by target and direction. */
+const payload = new Map<string, number>();
 
 const perMpkt = (floods: readonly Flood[]) => floods.map((f) => f.cpuPerMpkt);
 
 /** As many packets as the generator makes, over all these sessions in turns; a session alone has 64 flows. */
-async function flood(net: Net, target: Target, direction: Direction, sessions: Loaded['sessions']): Promise<Flood> {
+async function flood(
+  net: Net,
+  target: Target,
+  direction: Direction,
+  links: string,
+  sessions: Loaded['sessions'],
+): Promise<Flood> {
   const count = Math.max(FLOWS, sessions.length);
   const flows = Array.from({ length: count }, (_, i) =>
     flow(target, direction, sessions[i % sessions.length]!, i),
   ).join('');
   const space = direction === 'up' ? 'client' : 'server';
-  const arrives = direction === 'up' ? 'server' : 'client';
-  const packetsBefore = packetsArrived(net, arrives);
+  // Towards the server every packet that went through is at the server's device; towards the client, at the LNS's.
+  const [at, device, side] =
+    direction === 'up' ? (['server', `s${target.n}`, 'rx'] as const) : ([`n${target.n}`, 'out', 'tx'] as const);
+  const before = deviceCount(net, at, device, side);
   const cpuBefore = cpuSeconds(target.pid!);
   const generator = net.start(space, packets(net), 'flood', String(SECONDS));
   generator.stdin!.end(flows);
   await new Promise((resolve) => generator.once('exit', resolve));
   const cpu = cpuSeconds(target.pid!) - cpuBefore;
-  const passed = packetsArrived(net, arrives) - packetsBefore;
+  const after = deviceCount(net, at, device, side);
+  const seen = after.packets - before.packets;
+  const octets = after.octets - before.octets;
+  const key = `${target.n} ${direction}`;
+  if (links === MTU_SIZE) payload.set(key, octets / seen - HEADERS);
+  const passed = (octets - HEADERS * seen) / payload.get(key)!;
   return { kpps: passed / SECONDS / 1_000, cpuPerMpkt: (cpu * 1e6) / passed };
 }
 
@@ -247,8 +264,8 @@ export const manySessions: Bench = () =>
         const loaded: Flood[] = [];
         const alone: Flood[] = [];
         for (let n = 0; n < ROUNDS; n++) {
-          loaded.push(await flood(net, many!, direction, all));
-          alone.push(await flood(net, one!, direction, single));
+          loaded.push(await flood(net, many!, direction, links, all));
+          alone.push(await flood(net, one!, direction, links, single));
         }
         rows.push({
           what: `64-byte packets ${direction} over ${all.length} sessions, ${links}, CPU-s per million`,

@@ -180,7 +180,6 @@ ${more}`,
   );
   const daemon = net.start(
     space,
-    ...['nice', '-n', '-10'], // as its unit says
     process.execPath,
     ...process.execArgv,
     join(REPO, 'dist/src/main.js'),

@@ -9,7 +9,7 @@
 namespace dp {
 
 constexpr size_t kMaxMerged = 64;    // packets in one
-constexpr size_t kFlows = 64;        // at once; one more writes out the oldest
+constexpr size_t kFlows = 128;       // at once; one more writes out the oldest
 constexpr size_t kFlowBuckets = 256;
 
 // `packets` packets of the session in `count` parts, `octets` before they were merged.

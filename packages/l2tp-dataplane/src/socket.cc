@@ -178,9 +178,9 @@ int set_dont_fragment(int fd, Family family, bool on) {
                               : setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof v4);
 }
 
-Receiver::Receiver() : buffers_(new uint8_t[kBatch * kStride]) {
+Receiver::Receiver() : buffers_(new uint8_t[kMost * kStride]) {
   std::memset(messages_, 0, sizeof messages_);
-  for (size_t i = 0; i < kBatch; i++) {
+  for (size_t i = 0; i < kMost; i++) {
     iov_[i] = {data(i), kStride};
     messages_[i].msg_hdr.msg_iov = &iov_[i];
     messages_[i].msg_hdr.msg_iovlen = 1;
@@ -190,14 +190,19 @@ Receiver::Receiver() : buffers_(new uint8_t[kBatch * kStride]) {
 }
 
 size_t Receiver::receive(const Socket& socket) {
-  const size_t most = socket.spec.policy.raw ? kBatch / 4 : kBatch;
-  for (size_t i = 0; i < most; i++) {
-    messages_[i].msg_hdr.msg_namelen = sizeof names_[i];
-    messages_[i].msg_hdr.msg_controllen = sizeof control_[i];
+  const size_t step = socket.spec.policy.raw ? kBatch / 4 : kBatch;
+  size_t count = 0;
+  for (size_t octets = 0; count < kMost && octets < kTurn;) {
+    for (size_t i = count; i < count + step; i++) {
+      messages_[i].msg_hdr.msg_namelen = sizeof names_[i];
+      messages_[i].msg_hdr.msg_controllen = sizeof control_[i];
+    }
+    // An error is a pending one of the socket (ICMP, link down): taken, and of no datagram.
+    const int n = recvmmsg(socket.fd(), messages_ + count, static_cast<unsigned>(step), MSG_DONTWAIT, nullptr);
+    for (int i = 0; i < n; i++) octets += length(count++);
+    if (n < static_cast<int>(step)) break;
   }
-  // An error is a pending one of the socket (ICMP, link down): taken, and of no datagram.
-  const int n = recvmmsg(socket.fd(), messages_, static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
-  return n > 0 ? static_cast<size_t>(n) : 0;
+  return count;
 }
 
 bool Receiver::path(size_t i, Path& out) {

@@ -67,11 +67,12 @@ struct Listener {
 // The outer DF bit of what is sent from now on, whatever path MTU the kernel remembers. As setsockopt().
 int set_dont_fragment(int fd, Family family, bool on);
 
-// Buffers for one recvmmsg, allocated once. A UDP payload may have any length up to 65507.
+// Buffers for one turn's datagrams, allocated once. A UDP payload may have any length up to 65507.
 class Receiver {
  public:
   Receiver();
-  // Datagrams received, 0 when none is waiting. Fewer at once where each may be many (UDP_GRO): a turn of the loop is short.
+  // Datagrams received, 0 when none is waiting. Up to kMost, because packets of one flow are merged within a turn and many
+  // flows send in turns; but no more once kTurn octets are there, and a few at a time where each may be many (UDP_GRO).
   size_t receive(const Socket& socket);
   uint8_t* data(size_t i) { return &buffers_[i * kStride]; }
   size_t length(size_t i) const { return messages_[i].msg_len; }
@@ -81,13 +82,15 @@ class Receiver {
   bool path(size_t i, Path& out);
 
  private:
+  static constexpr size_t kMost = 256;
+  static constexpr size_t kTurn = 256 << 10;
   static constexpr size_t kStride = 65536;
   std::unique_ptr<uint8_t[]> buffers_;
-  mmsghdr messages_[kBatch];
-  iovec iov_[kBatch];
-  sockaddr_in6 names_[kBatch];
-  size_t segment_size_[kBatch];
-  alignas(cmsghdr) uint8_t control_[kBatch][128];
+  mmsghdr messages_[kMost];
+  iovec iov_[kMost];
+  sockaddr_in6 names_[kMost];
+  size_t segment_size_[kMost];
+  alignas(cmsghdr) uint8_t control_[kMost][128];
 };
 
 // Datagrams waiting for one sendmmsg. Those of a path that have the same size, the last one at most, are one message with

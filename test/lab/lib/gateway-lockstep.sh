@@ -11,8 +11,7 @@ start_gateway() {
   DEVICES=$(devices gw)
   # The new process empties its files when it gets to run; until then they would show the one before it, ready.
   : > "$RUN/gw/log.json"
-  # As the units say it.
-  ip netns exec gw nice -n -10 node "$PROGRAM/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
+  ip netns exec gw node "$PROGRAM/dist/src/main.js" --config "$RUN/gw/lockstep.yaml" --log-format json > "$RUN/gw/log.json" 2> "$RUN/gw/stderr" &
   GATEWAY=$!
   wait_for 90 gateway_settled
   gateway_said gateway.ready > /dev/null || fail "gw: lockstepd $(gateway_state), not ready: $(gateway_last)"
