@@ -14,8 +14,8 @@ PACKAGES=(
   user-mode-linux xl2tpd ppp
   busybox iproute2 iptables jq kmod nftables procps socat strongswan-pki tcpdump
 )
-# What only the tests want: the status page's browser, vagrant to check its file.
-[ "${1:-}" != --tests ] || PACKAGES+=(chromium vagrant vagrant-libvirt)
+# What only the tests want: the status page's browser, vagrant to check its file, what makes the package and a Debian to install it in.
+[ "${1:-}" != --tests ] || PACKAGES+=(chromium vagrant vagrant-libvirt debhelper dh-apparmor mmdebstrap)
 
 packages() {
   local missing=() installed

@@ -7,8 +7,12 @@ booted_logs() {
   timeout 20 nsenter --target 1 --mount --root --wd -- journalctl --no-pager -b > "$RUN/gw/journal.txt" 2>&1
   timeout 20 nsenter --target 1 --mount --root --wd -- systemctl --no-pager status lockstep lockstep-ike strongswan > "$RUN/gw/units.txt" 2>&1
 }
-CONTROL=/run/lockstep/control.sock
-lockstep() { sys lockstep "$@"; }
+CONTROL=/proc/1/root/run/lockstep/control.sock
+# As in gateway-lockstep.sh.
+lockstep() {
+  case "$*" in 'status --json' | 'sessions --json') control_get "/$1" && return ;; esac
+  sys lockstep "$@"
+}
 running() { [[ $(sys systemctl is-system-running) == @(running|degraded) ]]; }
 wait_for 120 running || fail "systemd does not come up: $(sys systemctl is-system-running 2>&1)"
 mkdir -p "$RUN/gw"

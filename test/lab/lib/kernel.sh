@@ -59,8 +59,8 @@ layers() {
 # in_booted SECONDS OUT SCENARIO: the same in a Debian of its own: the suite named in the scenario's `boot`, with the package.
 in_booted() {
   local limit=$1 out=$2 scenario=$3 root
-  root=$("$LAB_DIR/debian-root" "$(cat "$LAB_DIR/$scenario/boot")") || exit 125
-  LOCKSTEP_VERSIONS=$out "$LAB_DIR/debian-package" || exit 125
+  "$LAB_DIR/debian-package" "$out" || exit 125
+  root=$("$LAB_DIR/debian-root" "$(cat "$LAB_DIR/$scenario/boot")" "$out/old.deb") || exit 125
   exec bash "$LAB_DIR/uml/run" -m "${LAB_MEMORY:-1200M}" -t $((limit + 60)) -r "$root" -w "$out" -e LAB_OUT="$out" -e LAB_LIMIT="$limit" \
     -e LAB_BOOTED=yes "$LAB_DIR/lib/cell.sh" "$scenario"
 }

@@ -1,4 +1,4 @@
-# The life of the package on a booted Debian (booted.sh): install, connect, reload, upgrade, crash, remove, purge.
+# The life of the package on a booted Debian (booted.sh): install, connect, upgrade, status page, reload, crash, remove, purge.
 # shellcheck shell=bash
 apt() {
   local status=0
@@ -45,10 +45,11 @@ same 'its capabilities (net_raw for iptables-legacy)' "$(capabilities "$(main_pi
 show "charon: $(capabilities "$(main_pid lockstep-ike)" CapEff)"
 same "charon's AppArmor profile" "$(cat "/proc/$(main_pid lockstep-ike)/attr/current")" 'lockstep-ike (enforce)'
 exposure() { sys systemd-analyze security --no-pager "$@" | sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p'; }
-for unit in lockstep lockstep-ike; do
-  note "systemd-analyze security $unit.service: $(exposure --offline=true "/lib/systemd/system/$unit.service")"
+for unit in lockstep-ike lockstep; do
+  exposed=$(exposure --offline=true "/lib/systemd/system/$unit.service")
+  note "systemd-analyze security $unit.service: $exposed"
 done
-check 'lockstep.service is at 2.0 or better' awk -v e="$(exposure --offline=true /lib/systemd/system/lockstep.service)" 'BEGIN { exit !(e > 0 && e <= 2.0) }'
+check 'lockstep.service is at 2.0 or better' awk -v e="$exposed" 'BEGIN { exit !(e > 0 && e <= 2.0) }'
 
 step connect 'c1, behind a NAT, with the key and the user that were made'
 client_prepare c1
@@ -58,24 +59,9 @@ check 'c1: key loaded' swan c1 --load-creds --clear --noprompt --file "$RUN/c1/s
 connect
 gateway_sessions 'length == 1 and .[0].user == "user"' 'lockstep sessions shows the user'
 
-step reload 'three times, under a ping'
-# The guest's kernel holds ESP back for seconds while systemd sets up a process; the client's pty has room for 16 packets.
-nsenter --net=/run/netns/c1 busybox ping -i 0.3 "$CORP" > "$RUN/c1/ping.log" 2>&1 &
-pinger=$!
-eventually 20 'the ping runs' grep -q seq=3 "$RUN/c1/ping.log"
-for user in new1 new2 new3; do
-  sys sed -i "\$a\\  $user: {password: \"something long\"}" /etc/lockstep/users.yaml
-  check "systemctl reload, with user $user added" sys systemctl reload lockstep
-  eventually 30 'active again, no process of its own' active lockstep
-done
-eventually 30 'the users were read again' said 'users.reloaded.*"users":4'
-eventually 20 'pings are answered' pings_answered
-kill -INT "$pinger"
-wait "$pinger"
-show "$(grep loss "$RUN/c1/ping.log")"
-same 'pings lost' "$(sed -n 's/.* \([0-9]*\)% packet loss/\1/p' "$RUN/c1/ping.log")" 0
-
 step upgrade 'apt install ./new.deb, with a client connected'
+# What needs a restart gets it by the upgrade.
+printf 'status_page: {listen: "127.0.0.1:9180"}\nmetrics: {listen: "127.0.0.1:9101"}\n' | sys tee -a /etc/lockstep/lockstep.yaml > /dev/null
 key=$(sys sha256sum /etc/lockstep/psk /etc/lockstep/users.yaml /etc/lockstep/lockstep.yaml)
 was=$(version)
 story_watch
@@ -93,6 +79,41 @@ eventually 60 'c1: no SA is left' no_sa c1
 kill "$(cat "$RUN/c1/xl2tpd.job")" "$(cat "$RUN/c1/xl2tpd.pid")"
 wait_for 60 not kill -0 "$(cat "$RUN/c1/xl2tpd.pid")"
 connect
+
+step page 'the status page and the metrics of the unit, on loopback'
+# get PORT PATH: what a program inside the booted system gets.
+get() { sys bash -c "exec 3<> /dev/tcp/127.0.0.1/$1 && printf 'GET $2 HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3 && cat <&3"; }
+body() { get "$@" | sed '1,/^\r*$/d'; }
+check 'the page' eval 'get 9180 / | grep -q "<title>Lockstep</title>"'
+check 'its script' eval 'get 9180 /page.js | grep -q api/overview'
+same 'api/overview: state, sessions, user' "$(body 9180 /api/overview | jq -r '"\(.status.state) \(.found) \(.sessions[0].user)"')" 'listening 1 user'
+check 'api/history' eval 'body 9180 /api/history | jq -e ".[0].at > 0"'
+same 'another name than this host'"'"'s' "$(sys bash -c 'exec 3<> /dev/tcp/127.0.0.1/9180; printf "GET / HTTP/1.0\r\nHost: evil.example\r\n\r\n" >&3; head -c 12 <&3')" 'HTTP/1.1 421'
+same 'metrics: sessions' "$(body 9101 /metrics | sed -n 's/^lockstep_sessions{state="up"} //p')" 1
+check 'health' eval 'get 9101 /health | grep -q "200 OK"'
+check 'page and metrics have no key' eval '! { body 9180 /api/overview; body 9101 /metrics; } | grep -qF "$(sys cat /etc/lockstep/psk)"'
+
+step reload 'three times, under a ping'
+# The guest holds packets back while systemd sets up a process, up to ten seconds on a busy machine; the client's pty has room for 16.
+nsenter --net=/run/netns/c1 busybox ping -i 1 "$CORP" > "$RUN/c1/ping.log" 2>&1 &
+pinger=$!
+eventually 20 'the ping runs' grep -q seq=3 "$RUN/c1/ping.log"
+# late: how late the daemon's event loop was at most since it was last asked for, in ms.
+late() { body 9101 /metrics | awk '/^nodejs_eventloop_lag_max_seconds / { printf "%.0f", 1000 * $2 }'; }
+late > /dev/null
+for user in new1 new2 new3; do
+  sys sed -i "\$a\\  $user: {password: \"something long\"}" /etc/lockstep/users.yaml
+  check "systemctl reload, with user $user added" sys systemctl reload lockstep
+  eventually 30 'active again, no process of its own' active lockstep
+done
+eventually 30 'the users were read again' said 'users.reloaded.*"users":4'
+eventually 20 'pings are answered' pings_answered
+kill -INT "$pinger"
+wait "$pinger"
+show "$(grep loss "$RUN/c1/ping.log")"
+note "reload: longest answer $(sed -n 's/.*time=\([0-9.]*\) ms/\1/p' "$RUN/c1/ping.log" | sort -n | tail -1) ms, event loop $(late) ms late at most"
+same 'pings lost' "$(sed -n 's/.* \([0-9]*\)% packet loss/\1/p' "$RUN/c1/ping.log")" 0
+key=$(sys sha256sum /etc/lockstep/psk /etc/lockstep/users.yaml /etc/lockstep/lockstep.yaml)
 
 step crash 'both are killed with a client connected, and not started again'
 check 'SIGKILL' sys sh -c 'systemctl kill -s KILL lockstep lockstep-ike; systemctl stop lockstep lockstep-ike'
