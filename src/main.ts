@@ -83,14 +83,14 @@ const run = async (
     if (leaving !== undefined) return;
     leaving = performance.now();
     systemd.stopping();
-    void Promise.resolve(gateway?.stop(reason)).finally(() => log.end(() => endProcess(code)));
+    void Promise.resolve(gateway?.stop(reason)).finally(() => log.end(() => endProcess(code, process.exit)));
   };
   const signalled = (signal: NodeJS.Signals) => {
     const wish = onSignal(leaving, performance.now());
     if (wish === 'leave') leave(signal, EXIT.ok);
     if (wish !== 'force') return;
     log.warn('gateway.forced', { signal, hint: 'clients were not told; the next start clears up what is left' });
-    log.end(() => endProcess(EXIT.failure));
+    log.end(() => endProcess(EXIT.failure, process.exit));
   };
   const fatal = (event: string) => (error: unknown) => {
     gateway?.emergencyShut();

@@ -57,14 +57,14 @@ interface Addon {
 const native = (): Addon => createRequire(import.meta.url)(ADDON) as Addon;
 
 /**
- * Ends the process, of which everything is closed and flushed. Not by Node's own exit, where it can be helped: that joins threads, one
+ * Ends the process, of which everything is closed and flushed. Not by Node's own exit, `nodes`, where it can be helped: that joins threads, one
  * of which may be waiting for this one, and then nothing ends (nodejs/node#54918).
  */
-export function endProcess(code: number): never {
+export function endProcess(code: number, nodes: (code: number) => never): never {
   try {
     return native().exit(code);
   } catch {
     // Without the addon there is only the other way.
-    return process.exit(code);
+    return nodes(code);
   }
 }

@@ -63,7 +63,7 @@ t.test('endProcess ends it at once, with its exit code: no handler of exit is wa
     import { endProcess } from '${module}';
     process.on('exit', () => console.log('a handler'));
     setInterval(() => {}, 1000);
-    endProcess(7);`;
+    endProcess(7, process.exit);`;
   const { status, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
   t.equal(status, 7);
   t.equal(stdout, '');
