@@ -61,8 +61,26 @@ void PacketThread::run() {
     }
     if (forwarder_.holds()) forwarder_.expire(now_);
     if (upcalls_.should_notify()) options_.notify();
+    rest();
   }
   end();
+}
+
+// Where small packets come faster than a turn of one or two costs, a moment's rest makes the next turn's batch, and what is merged
+// of it, larger: as a network card moderates its interrupts.
+void PacketThread::rest() {
+  if (now_ != rate_ms_) {
+    busy_ = now_ == rate_ms_ + 1 && taken_ > kBusy;
+    rate_ms_ = now_;
+    taken_ = 0;
+  }
+  if (!busy_ || turn_ == 0 || turn_ >= kBatch) {
+    turn_ = 0;
+    return;
+  }
+  turn_ = 0;
+  const timespec moment{0, kRest};
+  nanosleep(&moment, nullptr);
 }
 
 // How long the loop may sleep, in ms: for ever, unless messages are held or packets wait for room.
@@ -128,6 +146,7 @@ void PacketThread::apply(Session& s, const SessionUpdate& state) {
 
 void PacketThread::socket_ready(Socket& socket) {
   const size_t n = receiver_.receive(socket);
+  took(n);
   for (size_t i = 0; i < n; i++) {
     Path from;
     if (!receiver_.path(i, from)) continue;
@@ -159,6 +178,7 @@ void PacketThread::tun_ready(int fd) {
       break;
     }
     taken += static_cast<size_t>(n);
+    took(1);
     if (static_cast<size_t>(n) <= header) continue;
     VnetHeader vnet;
     std::memcpy(&vnet, p, sizeof vnet);

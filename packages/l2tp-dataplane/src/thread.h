@@ -97,6 +97,11 @@ class PacketThread final : private Sink {
 
   void run();
   int patience() const;
+  void rest();
+  void took(size_t packets) {
+    turn_ += packets;
+    taken_ += packets;
+  }
   void end();
   void socket_ready(Socket& socket);
   void tun_ready(int fd);
@@ -152,6 +157,12 @@ class PacketThread final : private Sink {
   // line's doing, and costs no packet.
   uint64_t held_ms_ = 0;
   static constexpr uint64_t kHeldTurn = 50;
+  // Packets of this turn and of this millisecond, and whether the one before had more than kBusy.
+  size_t turn_ = 0, taken_ = 0;
+  uint64_t rate_ms_ = 0;
+  bool busy_ = false;
+  static constexpr size_t kBusy = 50;
+  static constexpr long kRest = 50'000;  // ns
   int may_wait_ = 0;  // of kControlWait, in this turn
   Failure fatal_;
   std::vector<Command> running_;
