@@ -1,7 +1,8 @@
 /**
  * Native clients in the lab: lab.js HOST DIR ADDRESS USER PASSWORD JOB... runs in a client's network namespace, beside a charon
  * with its VICI socket at DIR/vici. Each JOB is `client/method/path`: IKE and ESP by charon with the client's offers, L2TP and
- * PPP by the emulator from a UDP socket, a ping to what is behind the gateway, a rekeying, the goodbye. One line of JSON for each.
+ * PPP by the emulator from a UDP socket, a ping to what is behind the gateway, a rekeying, the goodbye. With the path `lifetimes` its
+ * SAs live for seconds, and it renews them by itself while it pings. One line of JSON for each.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -13,7 +14,7 @@ import { Drive } from '../../src/daemon/drive.js';
 import { MonotonicClock } from '../../src/io/clock.js';
 import type { AuthMethod } from '../../src/proto/ppp/events.js';
 import { CLIENTS } from './all.js';
-import { CONNECTION, charonConnection } from './charon-config.js';
+import { CONNECTION, charonConnection, shortLived } from './charon-config.js';
 import { checksum, Emulator, ipv4 } from './emulator.js';
 
 const [host = '', dir = '', address = '', user = '', password = '', ...jobs] = process.argv.slice(2);
@@ -23,10 +24,15 @@ const KEY = 'lab-only-pre-shared-key';
 const GROUP_KEY = 'lab-only-key-of-the-office';
 const TRIES_MS = 40_000;
 const LONG = { timeoutMs: 60_000 };
+/** Of `lifetimes`: how long an ESP SA lives, longer with an IKE SA of the same age; how long it all goes on, how often it pings. */
+const SHORT_S = 30;
+const LESS_SHORT_S = 60;
+const WATCHED_MS = 220_000;
+const PING_MS = 250;
 
 /** ICMP echo request (RFC 792) from `from` to the host behind the gateway. */
 function echoRequest(from: string, sequence: number): Uint8Array {
-  const icmp = Uint8Array.of(8, 0, 0, 0, 0x10, 0x01, 0, sequence, ...Buffer.from('native client'));
+  const icmp = Uint8Array.of(8, 0, 0, 0, 0x10, 0x01, sequence >> 8, sequence & 0xff, ...Buffer.from('native client'));
   const sum = checksum(icmp);
   icmp.set([sum >> 8, sum & 0xff], 2);
   return ipv4(1, from, CORP, icmp);
@@ -48,16 +54,30 @@ interface Outcome {
   readonly esp: string;
   readonly informed: boolean;
   readonly rekeyed: boolean;
+  readonly lived?: Lived;
+}
+
+/** What came of SAs that live for seconds. */
+interface Lived {
+  /** Renewals of the IKE SA and of the ESP SA, pings sent and not answered. */
+  readonly ikes: number;
+  readonly esps: number;
+  readonly sent: number;
+  readonly lost: number;
+  /** The most pings lost one after the other. */
+  readonly gap: number;
 }
 
 async function run(session: Session, job: string, turn: number): Promise<Outcome> {
   const [name, method, path] = job.split('/');
-  const client = CLIENTS.find((c) => c.name === name);
-  if (client === undefined) throw new Error(`no client ${name}`);
+  const found = CLIENTS.find((c) => c.name === name);
+  if (found === undefined) throw new Error(`no client ${name}`);
+  const short = path === 'lifetimes';
+  const client = short ? shortLived(found, found.ike.lifetime > found.esp.lifetime ? SHORT_S : LESS_SHORT_S) : found;
   const port = client.l2tp.port || 50_000 + Number(host.slice(1)) * 100 + turn;
-  // 3.1: behind NAT64 all phones are 192.168.2.2.
-  const identity = name === 'ios' ? { identity: '192.168.2.2' } : {};
-  const connection = charonConnection(client, { gateway: GATEWAY, port, ...identity });
+  // 3.1: behind NAT64 all phones are 0.0.0.0, which charon sends only as octets: by itself it means "my own address".
+  const identity = name === 'ios' ? { identity: '{1}:#00000000' } : {};
+  const connection = charonConnection(client, { gateway: GATEWAY, port, ...identity, renews: short });
   await session.request('load-shared', { id: 'psk', type: 'IKE', data: client.ike.mode === 'main' ? KEY : GROUP_KEY });
   await session.request('load-conn', { [CONNECTION]: connection });
   const began = Date.now();
@@ -104,13 +124,42 @@ async function run(session: Session, job: string, turn: number): Promise<Outcome
       must(await until(120_000, () => existsSync(`${mine}${other}`)), `its twin ${other} is not up`);
     }
     let sequence = 0;
+    const echoed = () =>
+      new Set(emulator.ipReceived.filter((p) => p[9] === 1 && p[20] === 0).map((p) => (p[26]! << 8) | p[27]!));
     const ping = () =>
       until(15_000, async () => {
-        const wanted = ++sequence & 0xff;
+        const wanted = ++sequence;
         emulator.sendIp(echoRequest(emulator.address!, wanted));
-        return until(1_000, () => emulator.ipReceived.some((p) => p[9] === 1 && p[20] === 0 && p[27] === wanted));
+        return until(1_000, () => echoed().has(wanted));
       });
     must(await ping(), 'no answer from corp');
+    const live = async (): Promise<Lived> => {
+      const first = sequence + 1;
+      const ikes = new Set<string>();
+      const esps = new Set<string>();
+      for (const end = Date.now() + WATCHED_MS; Date.now() < end; await delay(PING_MS)) {
+        must(emulator.up, `ended after ${sequence} pings: ${emulator.events.at(-1)?.event}`);
+        emulator.sendIp(echoRequest(emulator.address!, ++sequence));
+        if (sequence % 8 !== 0) continue;
+        for (const sa of await session.list('list-sas', {}, LONG)) {
+          const ike = sa.section(CONNECTION);
+          ikes.add(ike?.text('uniqueid') ?? '');
+          for (const esp of Object.keys(ike?.section('child-sas')?.toStrings() ?? {})) esps.add(esp);
+        }
+      }
+      await delay(3_000);
+      const answered = echoed();
+      const gaps = [0];
+      for (let s = first; s <= sequence; s++) gaps.push(answered.has(s) ? 0 : gaps.at(-1)! + 1);
+      return {
+        ikes: ikes.size - 1,
+        esps: esps.size - 1,
+        sent: sequence + 1 - first,
+        lost: gaps.filter((gap) => gap > 0).length,
+        gap: Math.max(...gaps),
+      };
+    };
+    const lived = short ? await live() : undefined;
     let rekeyed = false;
     if (path === 'direct') {
       await session.request('rekey', { child: CONNECTION }, LONG);
@@ -130,7 +179,14 @@ async function run(session: Session, job: string, turn: number): Promise<Outcome
       'the gateway leaves the IKE SA',
     );
     must(emulator.complaints.length === 0, emulator.complaints.join('; '));
-    return { ms, ike: suite(ike?.toStrings()), esp: suite(child as Record<string, unknown>), informed, rekeyed };
+    return {
+      ms,
+      ike: suite(ike?.toStrings()),
+      esp: suite(child as Record<string, unknown>),
+      informed,
+      rekeyed,
+      ...(lived && { lived }),
+    };
   } finally {
     drive.stop();
     socket.close();
