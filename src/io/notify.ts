@@ -57,8 +57,8 @@ interface Addon {
 const native = (): Addon => createRequire(import.meta.url)(ADDON) as Addon;
 
 /**
- * Ends the process, of which everything is closed and flushed. Not by Node's own exit, `nodes`, where it can be helped: that joins threads, one
- * of which may be waiting for this one, and then nothing ends (nodejs/node#54918).
+ * Ends the process, of which everything is closed and flushed. Not by Node's own exit, `nodes`, where it can be helped: that joins
+ * threads, one of which may be waiting for this one, and then nothing ends (nodejs/node#54918).
  */
 export function endProcess(code: number, nodes: (code: number) => never): never {
   try {
