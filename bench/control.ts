@@ -31,7 +31,7 @@ export const controlLatency: Bench = async () => {
   try {
     prepare(net);
     ground(net);
-    const target = await open(net, 'lockstep', 1, 'log: {level: warn}\n');
+    const target = await open(net, 'lockstep', 1);
     const { sessions } = await target.setUp(TWO);
     const rows: Row[] = [];
     for (const question of ['hello', 'echo'] as const) {

@@ -38,6 +38,8 @@ export interface Loaded {
   readonly ms: number;
   /** From the first message that a session needed, its tunnel's included, to its address; sorted. */
   readonly setupMs: readonly number[];
+  /** What was said to those that did not come up. */
+  readonly refusals: readonly string[];
   /** Of the LAC itself, in the same time. */
   readonly cpuSeconds: number;
   readonly sessions: readonly {
@@ -95,6 +97,7 @@ class Lac {
   #dialled = 0;
   #begun = 0;
   #setupMs: number[] = [];
+  readonly #refusals = new Set<string>();
   #gone: (() => void) | undefined;
   #open = 0;
   /** The last message with something in it to each tunnel of the peer, and who waits for the answer to a question. */
@@ -109,6 +112,7 @@ class Lac {
     this.#plane = openDataplane({
       tunFds: this.#tun.queues.map((q) => q.fd),
       vnetHeader: true,
+      maxSessions: 1 << 17,
       onUpcalls: (batch) => this.#onUpcalls(batch),
       onError: (error) => {
         throw error;
@@ -131,6 +135,7 @@ class Lac {
     const { tunnels, sessions, auth, patienceMs = PATIENCE_MS } = load;
     this.#auth = auth;
     this.#setupMs = [];
+    this.#refusals.clear();
     const first = this.#begun;
     this.#begun += tunnels * sessions;
     const cpu = process.cpuUsage();
@@ -148,6 +153,7 @@ class Lac {
       failed: tunnels * sessions - this.#setupMs.length,
       ms,
       setupMs: [...this.#setupMs].sort((a, b) => a - b),
+      refusals: [...this.#refusals],
       cpuSeconds: (user + system) / 1e6,
       sessions: up.map(({ address, local, ids }) => ({
         address: address!,
@@ -202,7 +208,7 @@ class Lac {
     this.#plane.addSession({ ...ids, path: this.#paths[0]! }, { open: true, prefixes: ['0.0.0.0/0'], mtu: 1400 });
     this.#tun.addAddress(`${address}/32`);
     const sessions = [{ address, local: this.#paths[0]!.local, peerTunnelId: 1, peerSessionId: 1 }];
-    return { up: 1, failed: 0, ms: 0, setupMs: [], cpuSeconds: 0, sessions };
+    return { up: 1, failed: 0, ms: 0, setupMs: [], refusals: [], cpuSeconds: 0, sessions };
   }
 
   async ask({ session, question, count, everyMs }: Ask): Promise<number[]> {
@@ -322,6 +328,7 @@ class Lac {
       }
       case 'session-down': {
         const call = this.#calls.get(out.ref ?? '');
+        if (call?.over === false) this.#refusals.add(`CDN ${out.result?.result}: ${out.result?.message}`);
         this.#plane.removeSession(out.session.tunnelId, out.session.sessionId);
         this.#byIds.delete(key(out.session));
         call?.link?.remove();

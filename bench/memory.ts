@@ -14,7 +14,7 @@ export const memory: Bench = async () => {
   try {
     prepare(net);
     ground(net);
-    const lns = await open(net, 'lockstep', 1, 'log: {level: warn}\n');
+    const lns = await open(net, 'lockstep', 1);
     const rows: Row[] = [];
     await lns.setUp({ tunnels: 100, sessions: 10, parallel: 20, auth: 'pap' }); // warms up code and pools
     await lns.tearDown();

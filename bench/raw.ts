@@ -23,7 +23,7 @@ async function among(
     ground(net);
     const targets: Target[] = [];
     for (const [i, kind] of kinds.entries()) {
-      const target = await open(net, kind, i + 1, 'log: {level: warn}\n');
+      const target = await open(net, kind, i + 1);
       if (kind !== 'kernel') await target.setUp(ONE);
       targets.push(target);
     }

@@ -5,6 +5,7 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { codec } from './codec.js';
 import { controlLatency } from './control.js';
+import { full } from './full.js';
 import { ipsecTcp } from './ipsec.js';
 import type { Bench, Row } from './measure.js';
 import { memory } from './memory.js';
@@ -22,6 +23,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   'many-sessions': manySessions,
   setup,
   memory,
+  'full-table': full,
   latency,
   'control-latency': controlLatency,
   share,

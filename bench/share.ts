@@ -20,7 +20,7 @@ export const share: Bench = async () => {
     prepare(net);
     ground(net);
     net.start('server', packets(net), 'echo', '7');
-    const targets = [await open(net, 'lockstep', 1, 'log: {level: warn}\n'), await open(net, 'l2tpns', 2)];
+    const targets = [await open(net, 'lockstep', 1), await open(net, 'l2tpns', 2)];
     const rounds: { p50: number[]; p99: number[]; lost: number[] }[] = targets.map(() => ({
       p50: [],
       p99: [],

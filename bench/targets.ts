@@ -12,8 +12,9 @@ import { dialogue, type Net, pause, sh, until } from './net.js';
 const REPO = fileURLToPath(new URL('../..', import.meta.url));
 const here = (program: string): string => fileURLToPath(new URL(`./${program}`, import.meta.url));
 const SECRET = 'bench';
-/** Names of the users the LAC knows: four sessions each. */
-const USERS = 13_000;
+/** What the LAC says its sessions are: four of each user. */
+const SESSIONS_PER_USER = 4;
+const SESSIONS = 52_000;
 /** At one time. */
 const TUNNELS = 250;
 
@@ -69,7 +70,8 @@ export function ground(net: Net): void {
   net.add('server');
 }
 
-export async function open(net: Net, kind: Kind, n: number, more = ''): Promise<Target> {
+/** `sessions`: how many lockstepd has room for. */
+export async function open(net: Net, kind: Kind, n: number, sessions = SESSIONS): Promise<Target> {
   const space = `n${n}`;
   net.add(space);
   net.link(`client c${n} 10.200.${n}.2/24`, `${space} out 10.200.${n}.1/24`);
@@ -104,7 +106,7 @@ export async function open(net: Net, kind: Kind, n: number, more = ''): Promise<
       ends,
     };
   }
-  const start = () => LNS[kind](net, space, n, more);
+  const start = () => LNS[kind](net, space, n, sessions);
   return withLac(net, kind, n, start, ends);
 }
 
@@ -161,22 +163,26 @@ async function withLac(
 /** Start an LNS; its process id. */
 const LNS = { lockstep, l2tpns, node: naive } as const;
 
-async function lockstep(net: Net, space: string, n: number, more: string): Promise<number> {
+async function lockstep(net: Net, space: string, n: number, sessions: number): Promise<number> {
   const dir = join(net.dir, space);
   mkdirSync(dir, { recursive: true });
   const write = (file: string, text: string) => writeFileSync(join(dir, file), text, { mode: 0o600 });
-  const users = Array.from({ length: USERS }, (_, i) => `  user${i}: {password: bench}\n`);
+  const users = Array.from(
+    { length: Math.ceil(sessions / SESSIONS_PER_USER) + 1 },
+    (_, i) => `  user${i}: {password: bench}\n`,
+  );
   write('users.yaml', `users:\n${users.join('')}`);
   write(
     'lockstep.yaml',
     `listen: {raw: {interface: out, peers: [10.200.${n}.2, 10.${150 + n}.0.0/16]}}
-pool: {ipv4: 10.${100 + n}.0.0/16}
+pool: {ipv4: 10.${100 + n}.0.0/${sessions > 0xffff ? 15 : 16}}
 ppp: {auth: [mschapv2, chap-md5, pap], mtu: 1400}
-limits: {tunnels: 65000, sessions: 65535, half_open: 4096, half_open_per_address: 4096}
+limits: {tunnels: 65000, sessions: ${sessions}, half_open: 4096, half_open_per_address: 4096}
 reachability: {nat: off}
 run_dir: ${dir}/run
 state_dir: ${dir}/state
-${more}`,
+log: {level: warn}
+`,
   );
   const daemon = net.start(
     space,

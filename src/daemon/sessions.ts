@@ -226,7 +226,7 @@ export class Sessions {
         if (result.ok) {
           registry.identify(session, result.user, result.address);
           session.routes = routes;
-          dataplane.updateSession(tunnelId, sessionId, { limit });
+          if (limit !== NO_LIMIT || attempt > 1) dataplane.updateSession(tunnelId, sessionId, { limit });
           session.refused = undefined;
           session.stage = 'ipcp';
           log.info('auth.ok', { ...idFields(session), method: request.method, eap });
