@@ -176,7 +176,7 @@ async function lockstep(net: Net, space: string, n: number, sessions: number): P
     'lockstep.yaml',
     `listen: {raw: {interface: out, peers: [10.200.${n}.2, 10.${150 + n}.0.0/16]}}
 pool: {ipv4: 10.${100 + n}.0.0/${sessions > 0xffff ? 15 : 16}}
-ppp: {auth: [mschapv2, chap-md5, pap], mtu: 1400}
+ppp: {auth: [mschapv2, chap-md5, pap], mtu: 1400, echo_interval: ${sessions > 0xffff ? '1h' : '30s'}}
 limits: {tunnels: 65000, sessions: ${sessions}, half_open: 4096, half_open_per_address: 4096}
 reachability: {nat: off}
 run_dir: ${dir}/run
