@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace dp {
 
@@ -74,11 +75,8 @@ void PacketThread::rest() {
     rate_ms_ = now_;
     taken_ = 0;
   }
-  if (!busy_ || turn_ == 0 || turn_ >= kBatch) {
-    turn_ = 0;
-    return;
-  }
-  turn_ = 0;
+  const size_t turn = std::exchange(turn_, 0);
+  if (!busy_ || turn == 0 || turn >= kBatch) return;
   const timespec moment{0, kRest};
   nanosleep(&moment, nullptr);
 }

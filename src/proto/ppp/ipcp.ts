@@ -2,8 +2,7 @@
 import { PROTOCOL } from '../../wire/ppp/frame.js';
 import { type IPCP, type IpcpOption, ipcpOptions, UNSPECIFIED } from '../../wire/ppp/ipcp.js';
 import { type ControlHooks, ControlProtocol, type ControlSpec } from './control.js';
-import { MAX_FAILURE } from './limits.js';
-import type { PeerRule } from './negotiation.js';
+import { insist, type PeerRule } from './negotiation.js';
 
 export type Ipcp = ControlProtocol<typeof IPCP>;
 
@@ -16,7 +15,7 @@ export interface Lease {
 
 /** The side that assigns: `localAddress` is ours, `lease` the peer's. */
 export const assigningIpcp = (localAddress: string, lease: Lease, hooks: ControlHooks): Ipcp =>
-  new ControlProtocol(ASSIGNING, { localAddress, lease, naks: 0 }, hooks);
+  new ControlProtocol(ASSIGNING, { localAddress, lease }, hooks);
 
 /** The side that is given an address: asks for `options` (address 0.0.0.0 and name servers, as a client does). */
 export const askingIpcp = (options: readonly IpcpOption[], hooks: ControlHooks): Ipcp =>
@@ -26,7 +25,6 @@ export const askingIpcp = (options: readonly IpcpOption[], hooks: ControlHooks):
 interface Assigning {
   readonly localAddress: string;
   readonly lease: Lease;
-  naks: number;
 }
 
 /** RFC 1332 §3.3: what is not ours is Nak'd with ours. Of what we have nothing to offer: Configure-Reject. */
@@ -42,10 +40,7 @@ const ASSIGNING: ControlSpec<typeof IPCP, Assigning> = {
   protocol: PROTOCOL.ipcp,
   codec: ipcpOptions,
   policy: {
-    wishes: (self) => {
-      self.naks = 0;
-      return [{ name: 'address', value: self.localAddress }];
-    },
+    wishes: ({ localAddress }) => [{ name: 'address', value: localAddress }],
     peer: {
       // Absent, it is appended to a Nak until MAX_FAILURE; then the peer that wants no address gets its Ack: what it
       // may use as a source is the data plane's check, not IPCP's.
@@ -56,10 +51,7 @@ const ASSIGNING: ControlSpec<typeof IPCP, Assigning> = {
       nbns2: only(({ nbns }) => nbns[1]),
       // Compression (VJ) and everything else: no rule, Configure-Reject.
     },
-    own: {
-      // Our address is not the peer's to choose. One that keeps asking is spared the option.
-      address: { naked: (_, current, self) => (++self.naks > MAX_FAILURE ? 'drop' : { ask: current }) },
-    },
+    own: { address: insist() },
   },
 };
 

@@ -4,8 +4,7 @@ import { type IPV6CP, ipv6cpOptions, NO_INTERFACE_ID } from '../../wire/ppp/ipv6
 import { Reader, sameBytes, Writer } from '../../wire/reader.js';
 import type { Random } from '../machine.js';
 import { type ControlHooks, ControlProtocol, type ControlSpec } from './control.js';
-import { MAX_FAILURE } from './limits.js';
-import type { Verdict } from './negotiation.js';
+import { insist, type Verdict } from './negotiation.js';
 
 export type Ipv6cp = ControlProtocol<typeof IPV6CP>;
 
@@ -26,7 +25,6 @@ class Wants {
   readonly #taken: (interfaceId: Uint8Array) => boolean;
   readonly #random: Random;
   #suggestion: Uint8Array | undefined;
-  naks = 0;
 
   constructor({ ours, taken = nobody }: Ipv6cpConfig, random: Random) {
     this.ours = ours;
@@ -49,13 +47,9 @@ const SPEC: ControlSpec<typeof IPV6CP, Wants> = {
   protocol: PROTOCOL.ipv6cp,
   codec: ipv6cpOptions,
   policy: {
-    wishes: (w) => {
-      w.naks = 0;
-      return [{ name: 'interfaceId', value: w.ours }];
-    },
+    wishes: ({ ours }) => [{ name: 'interfaceId', value: ours }],
     peer: { interfaceId: { review: (asked, w) => w.review(asked), prefer: (w) => w.suggest(), wanted: true } },
-    // Ours is not the peer's to choose. One that keeps asking is spared the option.
-    own: { interfaceId: { naked: (_, current, w) => (++w.naks > MAX_FAILURE ? 'drop' : { ask: current }) } },
+    own: { interfaceId: insist() },
   },
 };
 

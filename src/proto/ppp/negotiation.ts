@@ -29,9 +29,15 @@ export type Answer<V> = 'drop' | { readonly ask: V } | { readonly giveUp: GiveUp
 
 /** No rule: take the first suggestion of a Nak, drop the option after a Reject or MAX_FAILURE Naks. */
 export interface OwnRule<V, Self = unknown> {
-  naked?(suggested: readonly V[], current: V, self: Self): Answer<V>;
+  /** `naks`: how many of this option there were in this dialogue, with this one. */
+  naked?(suggested: readonly V[], current: V, self: Self, naks: number): Answer<V>;
   rejected?(current: V, self: Self): Answer<V>;
 }
+
+/** For what is not the peer's to choose. One that keeps asking is spared the option. */
+export const insist = <V>(): OwnRule<V> => ({
+  naked: (_suggested, current, _self, naks) => (naks > MAX_FAILURE ? 'drop' : { ask: current }),
+});
 
 /** One for all links: what a link has of its own, its address for one, the rules are given as `self`. */
 export interface Policy<T extends OptionTable, Self = unknown> {
@@ -156,7 +162,7 @@ export class Negotiation<T extends OptionTable> {
       const count = (counts.get(name) ?? 0) + 1;
       counts.set(name, count);
       const rule = this.#ownRule(name)?.naked ?? ((vs) => (count > MAX_FAILURE ? 'drop' : { ask: vs[0] ?? current }));
-      const giveUp = this.#follow(name, rule(values, current, this.#self));
+      const giveUp = this.#follow(name, rule(values, current, this.#self, count));
       if (giveUp !== undefined) return giveUp;
     }
     return undefined;

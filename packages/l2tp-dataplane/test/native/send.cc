@@ -352,6 +352,35 @@ std::unique_ptr<PacketThread> start_thread(int tun) {
   return t;
 }
 
+// An open session with 10.9.0.ID behind it.
+std::shared_ptr<const SessionCounters> add_session(PacketThread& t, uint16_t id, bool sequencing = false) {
+  SessionSpec spec;
+  spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
+  spec.ours = spec.peers = {id, id};
+  SessionUpdate state;
+  state.open = true;
+  state.sequencing = sequencing;
+  state.prefixes.emplace(1);
+  CHECK(parse_prefix(("10.9.0." + std::to_string(id) + "/32").c_str(), state.prefixes->at(0)));
+  CHECK(!t.add_session(spec, state));
+  return t.counters(spec.ours);
+}
+
+// A datagram without payload to 10.9.0.TO.
+void put_packet(int tun, uint8_t to) {
+  Bytes p = hex("4500001c 00004000 40110000 0a080001 0a090000 1388 1770 0008 0000");
+  p[19] = to;
+  CHECK(write(tun, p.data(), p.size()) == 28);
+}
+
+template <class F>
+void wait_until(F so) {
+  for (int i = 0; !so(); i++) {
+    CHECK(i < 30'000);
+    usleep(1000);
+  }
+}
+
 // While the socket has no room packets wait, each session's in order; one that sends too much loses its own. Numbers are given
 // when a packet leaves (RFC 2661 §5.4): what is lost here leaves no gap, and a frame of JS's does not go back in the count.
 void held() {
@@ -363,17 +392,7 @@ void held() {
     kernel.room = 0;
     kernel.room_for_frames = true;
   }
-  SessionSpec spec;
-  spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
-  for (const uint16_t id : {1, 2}) {
-    spec.ours = spec.peers = {id, id};
-    SessionUpdate state;
-    state.open = true;
-    state.sequencing = id == 1;
-    state.prefixes.emplace(1);
-    CHECK(parse_prefix(id == 1 ? "10.9.0.1/32" : "10.9.0.2/32", state.prefixes->at(0)));
-    CHECK(!t->add_session(spec, state));
-  }
+  const auto one = add_session(*t, 1, true), two = add_session(*t, 2);
   uint32_t number = 0;
   const auto from_tun = [&](uint8_t to, size_t n) {
     Bytes p = hex("45000000 00004000 40110000 0a080001 0a090000 1388 1770 0000 0000");
@@ -383,33 +402,26 @@ void held() {
     put32(&p[n - 4], number++);
     CHECK(write(pair[1], p.data(), p.size()) == static_cast<ssize_t>(p.size()));
   };
-  const auto wait = [](auto until) {
-    for (int i = 0; !until(); i++) {
-      CHECK(i < 30'000);
-      usleep(1000);
-    }
-  };
   const size_t many = 2500, few = 10;
   for (size_t i = 0; i < many; i++) {
     from_tun(1, 1000);
     if (i % (many / few) == 0) from_tun(2, i % 500 == 0 ? 1000 : 1400);
   }
   from_tun(3, 100);
-  wait([&] { return t->globals().get(GlobalDrop::no_route) == 1; });
-  const auto one = t->counters({1, 1}), two = t->counters({2, 2});
+  wait_until([&] { return t->globals().get(GlobalDrop::no_route) == 1; });
   EQ(one->packets_out.get() + two->packets_out.get(), 0u);
   const auto lost = [](const auto& c) { return c->drops[static_cast<size_t>(SessionDrop::queue)].get(); };
   EQ(lost(one), many + few - kHeldChunks);
   EQ(lost(two), 0u);
   t->send_frame({1, 1}, hex("c021 0901 0008 00000000"));
-  wait([&] { const std::lock_guard<std::mutex> lock(kernel_mutex); return kernel.out.size() == 1; });
+  wait_until([&] { const std::lock_guard<std::mutex> lock(kernel_mutex); return kernel.out.size() == 1; });
   { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = ~size_t{0}; }
-  wait([&] { return one->packets_out.get() + two->packets_out.get() + lost(one) + lost(two) == many + few; });
+  wait_until([&] { return one->packets_out.get() + two->packets_out.get() + lost(one) + lost(two) == many + few; });
   EQ(two->packets_out.get(), few);
   EQ(two->octets_out.get(), 5 * 1000 + 5 * 1400u);
   // Nothing waits any more: the next one goes at once.
   from_tun(2, 500);
-  wait([&] { return two->packets_out.get() == few + 1; });
+  wait_until([&] { return two->packets_out.get() == few + 1; });
   t->stop();
   t->join();
   uint16_t ns = 0;
@@ -435,31 +447,15 @@ void held_too_long() {
     CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
     const auto t = start_thread(pair[0]);
     { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = 0; }
-    SessionSpec spec;
-    spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
-    spec.ours = spec.peers = {1, 1};
-    SessionUpdate state;
-    state.open = true;
-    state.prefixes.emplace(1);
-    CHECK(parse_prefix("10.9.0.1/32", state.prefixes->at(0)));
-    CHECK(!t->add_session(spec, state));
-    const auto counters = t->counters(spec.ours);
-    const auto packet = [&](uint8_t to) {
-      Bytes p = hex("4500001c 00004000 40110000 0a080001 0a090000 1388 1770 0008 0000");
-      p[19] = to;
-      CHECK(write(pair[1], p.data(), p.size()) == 28);
-    };
+    const auto counters = add_session(*t, 1);
     // Each packet that has no route is a turn of the loop, or more.
     uint64_t turns = 0;
     const auto turn = [&] {
-      packet(2);
+      put_packet(pair[1], 2);
       turns++;
-      for (int i = 0; t->globals().get(GlobalDrop::no_route) < turns; i++) {
-        CHECK(i < 30'000);
-        usleep(1000);
-      }
+      wait_until([&] { return t->globals().get(GlobalDrop::no_route) >= turns; });
     };
-    for (int i = 0; i < 5; i++) packet(1);
+    for (int i = 0; i < 5; i++) put_packet(pair[1], 1);
     turn();
     if (stop) {
       clock_ms += 10 * kHoldFor;
@@ -472,10 +468,7 @@ void held_too_long() {
     }
     { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = ~size_t{0}; }
     const auto gone = [&] { return counters->drops[static_cast<size_t>(SessionDrop::queue)].get(); };
-    for (int i = 0; counters->packets_out.get() + gone() < 5; i++) {
-      CHECK(i < 30'000);
-      usleep(1000);
-    }
+    wait_until([&] { return counters->packets_out.get() + gone() >= 5; });
     EQ(gone(), stop ? 0u : 5u);
     t->stop();
     t->join();
@@ -490,27 +483,12 @@ void held_and_gone() {
   CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
   const auto t = start_thread(pair[0]);
   { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = 0; }
-  SessionSpec spec;
-  spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
   std::shared_ptr<const SessionCounters> counters[3];
-  for (const uint16_t id : {1, 2, 3}) {
-    spec.ours = spec.peers = {id, id};
-    SessionUpdate state;
-    state.open = true;
-    state.prefixes.emplace(1);
-    CHECK(parse_prefix(("10.9.0." + std::to_string(id) + "/32").c_str(), state.prefixes->at(0)));
-    CHECK(!t->add_session(spec, state));
-    counters[id - 1] = t->counters(spec.ours);
-  }
+  for (const uint16_t id : {1, 2, 3}) counters[id - 1] = add_session(*t, id);
   for (const uint8_t to : {1, 2, 3, 4}) {
-    Bytes p = hex("4500001c 00004000 40110000 0a080001 0a090000 1388 1770 0008 0000");
-    p[19] = to;
-    for (int i = 0; i < (to == 4 ? 1 : 5); i++) CHECK(write(pair[1], p.data(), p.size()) == 28);
+    for (int i = 0; i < (to == 4 ? 1 : 5); i++) put_packet(pair[1], to);
   }
-  for (int i = 0; t->globals().get(GlobalDrop::no_route) == 0; i++) {
-    CHECK(i < 30'000);
-    usleep(1000);
-  }
+  wait_until([&] { return t->globals().get(GlobalDrop::no_route) > 0; });
   t->remove_session({1, 1});
   SessionUpdate closed;
   closed.open = false;
