@@ -134,6 +134,9 @@ export function cpuSeconds(pid: number): number {
   return ns / 1e9;
 }
 
+/** Of all the machine's CPUs since it started (proc_stat(5); a tick is 10 ms). */
+export const idleSeconds = (): number => Number(readFileSync('/proc/stat', 'utf8').split(/\s+/)[4]) / 100;
+
 export function rssKb(pid: number): number {
   return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
 }

@@ -1,8 +1,9 @@
 // Traffic through L2TP without IPsec: what the packet thread costs, next to l2tpns, kernel forwarding and a naive forwarder in Node.
 // CPU-seconds of the LNS process are the robust figure: client, LNS and server share the machine, and so do other tenants.
+import { cpus } from 'node:os';
 import type { Loaded } from './lac.js';
 import { type Bench, type Row, ratio, show, spread } from './measure.js';
-import { cpuSeconds, deviceCount, Net, pause } from './net.js';
+import { cpuSeconds, deviceCount, idleSeconds, Net, pause } from './net.js';
 import { ground, type Kind, open, packets, prepare, type Target } from './targets.js';
 
 const ROUNDS = 5;
@@ -274,6 +275,41 @@ export const manySessions: Bench = () =>
           ratio: `${ratio(perMpkt(loaded), perMpkt(alone)).toFixed(2)}; target: at most 1.10`,
         });
       }
+    }
+    return rows;
+  });
+
+// ------------------------------------------------------------------------------------------------------ second-gateway
+
+/** What a second packet thread could bring on this machine at most: two gateways at once, which share nothing, next to one. */
+export const secondGateway: Bench = () =>
+  among(['lockstep', 'lockstep'], async (net, [one, other]) => {
+    const rows: Row[] = [];
+    const sessions = new Map<Target, Loaded['sessions']>();
+    for (const target of [one!, other!]) {
+      net.wire(true, target.ends);
+      await target.tearDown();
+      sessions.set(target, (await target.setUp(ONE)).sessions);
+    }
+    const load = (target: Target, direction: Direction) =>
+      flood(net, target, direction, MTU_SIZE, sessions.get(target)!);
+    for (const direction of DIRECTIONS) {
+      const alone: number[] = [];
+      const together: number[] = [];
+      const idle: number[] = [];
+      for (let n = 0; n < ROUNDS; n++) {
+        const before = idleSeconds();
+        alone.push((await load(one!, direction)).kpps);
+        idle.push(((idleSeconds() - before) / SECONDS / cpus().length) * 100);
+        const both = await Promise.all([load(one!, direction), load(other!, direction)]);
+        together.push(both[0].kpps + both[1].kpps);
+      }
+      rows.push({
+        what: `64-byte packets ${direction}, two gateways at once, in all`,
+        figure: `${show(spread(together))} kpps`,
+        limit: `one alone ${show(spread(alone))} kpps, with ${show(spread(idle))} % of the machine idle`,
+        ratio: `${ratio(together, alone).toFixed(2)}`,
+      });
     }
     return rows;
   });

@@ -9,7 +9,7 @@ import { full } from './full.js';
 import { ipsecTcp } from './ipsec.js';
 import type { Bench, Row } from './measure.js';
 import { memory } from './memory.js';
-import { latency, manySessions, rawSmall, rawTcp } from './raw.js';
+import { latency, manySessions, rawSmall, rawTcp, secondGateway } from './raw.js';
 import { setup } from './setup.js';
 import { setupRate } from './setup-rate.js';
 import { share } from './share.js';
@@ -21,6 +21,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   'raw-small': rawSmall,
   'ipsec-tcp': ipsecTcp,
   'many-sessions': manySessions,
+  'second-gateway': secondGateway,
   setup,
   memory,
   'full-table': full,
