@@ -85,7 +85,6 @@ overflow() {
   echo $(($(ip -n gw -s -j link show lockstep0 | jq '.[0].stats64.tx.dropped') + $(on gw nstat -asz UdpRcvbufErrors | awk '/^Udp/ { print $2 }') +
     $(on $COUNTED nstat -asz UdpRcvbufErrors | awk '/^Udp/ { print $2 }')))
 }
-due() { [ "$SECONDS" -ge "$1" ]; }
 
 # load SECONDS: TCP both ways, 8 Mbit/s each, below what the machine can do, and 100 pings/s.
 load() {
@@ -113,15 +112,11 @@ loaded() {
   same 'packets that found a queue full (this machine is too slow)' "$(($(overflow) - OVERFLOW))" 0
   same 'TCP connections reset' "$(($(resets) - RESETS))" 0
 }
-# in_turn SECONDS COMMAND...: one of the commands every 2 s, in turn, as long as the load runs.
+# in_turn SECONDS "SOCKET KEY=VALUE..."...: one of these rekeyings every 2 s, in turn; the load outlasts the last one. ASKED is how many.
+CLIENT_IKE=$RUN/c1/vici GATEWAY_IKE=$RUN/gw/run/charon.vici
 in_turn() {
-  local began=$SECONDS turn=0 seconds=$1
-  shift
-  while [ $((SECONDS - began)) -lt $((seconds - 3)) ]; do
-    eval "${@:turn % $# + 1:1}" >> "$RUN/c1/rekey.log" 2>&1
-    turn=$((turn + 1))
-    wait_for 10 due $((began + turn * 2))
-  done
+  /usr/bin/python3 "$LAB_DIR/lib/renew.py" $(($1 - 3)) 2 "${@:2}" > "$RUN/c1/rekey.log" 2>&1 || fail "renew.py: $(tail -1 "$RUN/c1/rekey.log")"
+  ASKED=$(grep -c 'asked$' "$RUN/c1/rekey.log")
 }
 # ike_events TYPE [CONDITION]: how many since the cut.
 ike_events() { log_tail | jq -n "[inputs | select(.event == \"ike.event\" and .type == \"$1\" and (${2:-true}))] | length"; }
