@@ -59,6 +59,20 @@ t.test('one drop shunt per listen address, and IKE can never take its connection
     t.match((policy.connections[name] as { remote_addrs: string[] }).remote_addrs[0], /^(127\.0\.0\.1|::1)$/);
 });
 
+t.test('no client ends another by its identity, and IKE messages may come in fragments', async (t) => {
+  const psk = { secret: new Secret('correct horse battery') };
+  const { connections, shunts } = ipsecPolicy({
+    listen,
+    secrets: [psk, { ...psk, peers: ['192.0.2.0/24'] }, { ...psk, id: 'office' }],
+    aggressive: true,
+    keysProve: true,
+    certificates: { server: [], ca: [], crl: [], strict: false, validity: [] },
+  });
+  const ours = Object.entries(connections).filter(([name]) => !shunts.some((s) => s.name === name));
+  t.ok(ours.length >= 5);
+  for (const [name, connection] of ours) t.match(connection, { unique: 'never', fragmentation: 'yes' }, name);
+});
+
 t.test('an address given twice makes one shunt; no address or a wildcard is our bug', async (t) => {
   t.equal(ipsecPolicy({ listen: ['192.0.2.1', '192.0.2.1'], secrets: [] }).shunts.length, 1);
   for (const bad of [[], ['0.0.0.0'], ['::'], ['192.0.2.0/24'], ['gateway.example']])

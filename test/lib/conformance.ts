@@ -22,6 +22,7 @@ const VERDICT = /^(NOT MET|UNTESTED|NOT OURS|DEVIATION): (\S.*)$/;
 
 export interface Conformance {
   readonly markdown: string;
+  readonly ids: readonly string[];
   /** One sentence for each thing named that is not there, and each row that proves nothing. */
   readonly problems: readonly string[];
 }
@@ -35,7 +36,7 @@ export function conformance(root: string, text = readFileSync(`${root}test/confo
     if (rows.findIndex((r) => r.id === row.id) !== i) problems.push(`${row.id} is there twice`);
     check(root, row, problems);
   });
-  return { markdown: markdown(chapters), problems };
+  return { markdown: markdown(chapters), ids: rows.map((r) => r.id), problems };
 }
 
 function parse(text: string, problems: string[]): Chapter[] {

@@ -14,7 +14,7 @@ function rig(): Rig {
       return dataplane;
     },
     datagram: (from, to, data) => dataplane.receive({ mark: 0, local: to, remote: from, remotePort: 1701 }, data),
-    takeSent: () => dataplane.takeSent().map(({ path, data }) => ({ to: path.remote, data })),
+    takeSent: () => dataplane.takeSent().map(({ path, data }) => ({ from: path.local, to: path.remote, data })),
     tunPacket: (data) => dataplane.receiveTun(data),
     takeTun: () => dataplane.takeTun(),
   };

@@ -7,7 +7,7 @@ import { readFileSync, readSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { DataplaneClosed, openDataplane, type Upcall } from 'l2tp-dataplane';
 import t from 'tap';
-import { A, A6, B, Bench, contract, LOCAL, LOCAL6, type Rig, STRANGER } from './contract.js';
+import { A, A6, B, Bench, contract, LOCAL, LOCAL6, type Rig, type Sent, STRANGER } from './contract.js';
 import { headerChecksum, hex, ipv4, l2tp, ppp, sealed, tcp, toHex, transportChecksum, udp, ZLB } from './packets.js';
 
 const TUN = 9;
@@ -25,10 +25,10 @@ execFileSync('ip', ['-batch', '-'], {
 });
 
 const peers = new Map<string, Socket>();
-let arrived: { readonly to: string; readonly data: Uint8Array }[] = [];
+let arrived: Sent[] = [];
 for (const address of [A, B, STRANGER, A6]) {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
-  socket.on('message', (data) => arrived.push({ to: address, data }));
+  socket.on('message', (data, { address: from }) => arrived.push({ from, to: address, data }));
   socket.bind(1701, address);
   await once(socket, 'listening');
   socket.setRecvBufferSize(4 << 20);
