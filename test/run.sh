@@ -28,6 +28,13 @@ one set-up .ci/setup.sh --tests
 one format+lint node_modules/.bin/biome check --reporter=summary .
 one imports node .ci/imports.mjs
 
+# Each patch must fit the source: a mutant that cannot be made catches nothing.
+mutants_fit() {
+  local p
+  for p in test/lab/mutants/*.patch; do patch --dry-run -f -s -p1 -F 0 < "$p" || { echo "$p does not fit"; return 1; }; done
+}
+one mutants mutants_fit
+
 vagrantfile() (cd vagrant && vagrant validate > /dev/null)
 one vagrant vagrantfile
 
