@@ -19,7 +19,7 @@ import { ikeFields, peerFields } from './facts.js';
 import { HoldQueue } from './hold.js';
 import { innerMtu, probeSizes } from './mtu.js';
 import { Registry, type Tunnel } from './registry.js';
-import type { IkeInfo, MarkInfo, RegistryOut } from './sa-registry.js';
+import type { IkeInfo, MarkDown, MarkInfo, RegistryOut } from './sa-registry.js';
 import { Sessions, type SessionsOptions } from './sessions.js';
 
 /* Implementation */
@@ -127,7 +127,7 @@ export class Connections {
       case 'mark-changed':
         return this.#markChanged(out.mark, out.sa);
       case 'mark-down':
-        return this.#markDown(out.mark, out.reason);
+        return this.#markDown(out);
       default:
         return never(out);
     }
@@ -259,7 +259,7 @@ export class Connections {
     }
   }
 
-  #markDown(mark: number, reason: string): void {
+  #markDown({ mark, reason, left }: MarkDown): void {
     this.#cancelHint(mark);
     this.#dataplane.forgetMark(mark);
     this.#renewed.delete(mark);
@@ -268,6 +268,8 @@ export class Connections {
     for (const [tunnelId, leaving] of this.#leaving) if (leaving === mark) this.#leaving.delete(tunnelId);
     // Those being set up or closed too: they are in no registry.
     this.#endpoint.input({ type: 'abandon-mark', mark });
+    // RFC 3193 §3.1: a peer that deletes its last CHILD_SA alone has left, too.
+    if (reason === 'child-deleted' && left !== undefined) this.#endIke(left.ike, mark, left.marks);
     this.#settle();
   }
 
@@ -379,11 +381,14 @@ export class Connections {
     if (sa === undefined || this.registry.tunnelsOfMark(mark).length > 0) return;
     if ([...this.#leaving.values()].includes(mark)) return;
     if (this.#isFresh(mark) || this.#o.endpoint.isDialling(mark)) return this.#endSaLater(mark);
-    // What is left of this one goes with the last of them.
-    if (this.#o.sharing(mark).some((m) => this.registry.tunnelsOfMark(m).length > 0 || this.#o.endpoint.isDialling(m)))
-      return;
-    const fields = { mark, ike: sa.ike.uniqueId, remote: sa.ike.remoteHost };
-    const terminated = this.#o.terminateIke(sa.ike.uniqueId).then(
+    this.#endIke(sa.ike, mark, this.#o.sharing(mark));
+  }
+
+  /** Unless one of the other marks on it is in use: then it goes with the last of them. */
+  #endIke(ike: IkeInfo, mark: number, others: readonly number[]): void {
+    if (others.some((m) => this.registry.tunnelsOfMark(m).length > 0 || this.#o.endpoint.isDialling(m))) return;
+    const fields = { mark, ike: ike.uniqueId, remote: ike.remoteHost };
+    const terminated = this.#o.terminateIke(ike.uniqueId).then(
       () => void this.#o.log.info('ike.terminated', fields),
       (error: unknown) => void this.#o.log.warn('ike.terminate-failed', { ...fields, error }),
     );

@@ -28,7 +28,15 @@ export type RegistryOut =
   | { readonly type: 'mark-up'; readonly mark: number; readonly sa: MarkInfo }
   /** Rekeyed, moved to another IKE_SA, or the peer's address or port changed. */
   | { readonly type: 'mark-changed'; readonly mark: number; readonly sa: MarkInfo }
-  | { readonly type: 'mark-down'; readonly mark: number; readonly reason: MarkDownReason };
+  | MarkDown;
+
+export interface MarkDown {
+  readonly type: 'mark-down';
+  readonly mark: number;
+  readonly reason: MarkDownReason;
+  /** Its IKE_SA, if that still stands, and the other marks that hang on it. */
+  readonly left?: { readonly ike: IkeInfo; readonly marks: readonly number[] };
+}
 
 /**
  * Implementation: Windows and Apple delete the older SA after each renegotiation, and may delete it before the new one
@@ -63,7 +71,11 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
   /** The other marks that hang on its IKE SA: a client came back under it with another proposal, and the old CHILD_SA was adopted. */
   sharing(mark: number): number[] {
     const id = this.#marks.get(mark)?.ike.uniqueId;
-    return [...this.#marks].filter(([other, { ike }]) => other !== mark && ike.uniqueId === id).map(([other]) => other);
+    return this.#marksOf(id).filter((other) => other !== mark);
+  }
+
+  #marksOf(id: string | undefined): number[] {
+    return [...this.#marks].filter(([, { ike }]) => ike.uniqueId === id).map(([mark]) => mark);
   }
 
   all(): MarkInfo[] {
@@ -211,7 +223,12 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
 
   #down(mark: number, reason: MarkDownReason): void {
     this.#grace.clear(`${mark}`);
-    if (this.#marks.delete(mark)) this.#out.push({ type: 'mark-down', mark, reason });
+    const entry = this.#marks.get(mark);
+    if (entry === undefined) return;
+    this.#marks.delete(mark);
+    const ike = this.#ikes.get(entry.ike.uniqueId);
+    const left = ike && { ike, marks: this.#marksOf(ike.uniqueId) };
+    this.#out.push({ type: 'mark-down', mark, reason, ...(left && { left }) });
   }
 
   #tell(type: 'mark-up' | 'mark-changed', mark: number): void {

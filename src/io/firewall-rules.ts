@@ -45,6 +45,16 @@ export interface FirewallRules {
   readonly reachability?: Reachability;
 }
 
+/**
+ * While nobody listens on 1701 and the SAs live on (lockstepd was killed), the kernel would answer what comes out of ESP with an ICMP
+ * error in clear that quotes it: up to 1232 octets of what was protected. RFC 792, RFC 4443 §3.1; the quoted packet begins 8 octets
+ * into ICMP. xt_u32 is not on every system: iptables drops all that say "port unreachable".
+ */
+const NFT_UNREACHABLE = [
+  'icmp type destination-unreachable icmp code port-unreachable @th,136,8 17 @th,240,16 1701 counter drop',
+  'icmpv6 type destination-unreachable icmpv6 code port-unreachable @th,112,8 17 @th,400,16 1701 counter drop',
+];
+
 /** One nft transaction: our table is replaced as a whole, so there is no moment without the guard. */
 export function nftRules(rules: FirewallRules): string {
   const { raw = [], reachability: r } = rules;
@@ -74,6 +84,7 @@ export function nftRules(rules: FirewallRules): string {
     ...chain('guard-out', filter('output', '-200'), [
       ...allowed('out'),
       'udp sport 1701 rt ipsec missing counter drop',
+      ...NFT_UNREACHABLE,
     ]),
     ...chain(
       'accept-in',
@@ -133,6 +144,7 @@ export function iptablesRules(rules: FirewallRules, family: 4 | 6, jumps: readon
     `-A ${CHAIN.in} -p udp --dport 1701 -m policy --dir in --pol none -j DROP`,
     ...allowed('out'),
     `-A ${CHAIN.out} -p udp --sport 1701 -m policy --dir out --pol none -j DROP`,
+    `-A ${CHAIN.out} ${family === 4 ? '-p icmp --icmp-type' : '-p ipv6-icmp --icmpv6-type'} port-unreachable -j DROP`,
     ...(acceptIn
       ? [
           `-A ${CHAIN.in} -p udp --dport 500 -j ACCEPT`,

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { ipv4 } from '../../packages/l2tp-dataplane/test/packets.js';
+import { GRACE_MS } from '../../src/daemon/sa-registry.js';
 import { stopCcn } from '../../src/proto/l2tp/handshake.js';
 import { encodeControl } from '../../src/wire/l2tp/header.js';
 import { encodeMessage } from '../../src/wire/l2tp/message.js';
@@ -588,6 +589,42 @@ t.test('a rekeying, and the delete of the older SA, touch nothing', async (t) =>
   t.strictSame(rig.left, { tunnels: 1, sessions: 1, leased: 1, plane: 1 });
   client.sendIp(ping('10.99.0.2'));
   t.equal(rig.plane.takeTun().length, 1);
+});
+
+t.test(
+  'RFC 3193 §3.1: the peer deletes its last CHILD_SA and keeps the IKE SA: that goes, too, after the grace',
+  async (t) => {
+    const rig = new Rig();
+    const client = await rig.connect({ mark: 1 });
+    rig.acts.length = 0;
+    rig.ike.push(childDown(rig.saOf(client)));
+    await rig.run(GRACE_MS - 100);
+    t.strictSame(rig.acts, []);
+    await rig.run(200);
+    t.strictSame(rig.left, NOTHING);
+    t.strictSame(rig.ike.terminated, ['1']);
+    t.notOk(
+      rig.acts.some((act) => act.startsWith('send')),
+      'nothing is sent without the SA',
+    );
+  },
+);
+
+t.test('the last CHILD_SA of one mark goes, another mark of the same IKE SA is in use: the IKE SA stays', async (t) => {
+  const rig = new Rig();
+  const before = await rig.connect({ mark: 1 });
+  const sa = rig.saOf(before);
+  rig.ike.push(childUp({ ...sa, children: [childSa('12', 2)] }));
+  const after = rig.client({ mark: 2, user: 'bob', passwords: ['builder'] }).dial();
+  await rig.run(2_000);
+  t.ok(after.address);
+  rig.ike.push(childDown(sa));
+  await rig.run(GRACE_MS + 100);
+  t.match(rig.left, { tunnels: 1, sessions: 1 });
+  t.strictSame(rig.ike.terminated, []);
+  rig.ike.push(childDown({ ...sa, children: [childSa('12', 2)] }));
+  await rig.run(GRACE_MS + 100);
+  t.strictSame(rig.ike.terminated, [sa.uniqueId]);
 });
 
 t.test('the peer’s address changes under the SA: tunnel and sessions move along', async (t) => {

@@ -13,7 +13,11 @@ function drain(registry: SaRegistry): string[] {
 }
 
 function line(out: RegistryOut): string {
-  if (out.type === 'mark-down') return `down ${out.mark} ${out.reason}`;
+  if (out.type === 'mark-down') {
+    const { left } = out;
+    const also = left && left.marks.length > 0 ? `, as do ${left.marks}` : '';
+    return `down ${out.mark} ${out.reason}${left ? `, ike=${left.ike.uniqueId} stays${also}` : ''}`;
+  }
   const { ike, current, children } = out.sa;
   const ids = children.map((c) => c.uniqueId).join(',');
   const what = out.type === 'mark-up' ? 'up' : 'changed';
@@ -44,7 +48,7 @@ t.test('IKEv1: every way a client comes, goes and stays, as recorded', async (t)
     // charon moves the children to the new IKE_SA without an event
     'client-reauthenticates': ['changed 1 ike=5 child=5 current=5 198.51.100.2:4500'],
     'gateway-rekeys-child': ['changed 3 ike=3 child=6 current=6 198.51.100.13:500'],
-    'peer-deletes-child': ['down 1 child-deleted'], // after the grace
+    'peer-deletes-child': ['down 1 child-deleted, ike=5 stays'], // after the grace
     'peer-deletes-ike': [],
     'returns-after-delete': ['up 5 ike=6 child=7 current=7 198.51.100.2:4500'],
     'crash-and-return-same-endpoint': [
@@ -53,7 +57,7 @@ t.test('IKEv1: every way a client comes, goes and stays, as recorded', async (t)
     ],
     'gateway-terminates-ike': ['down 3 ike-deleted'],
     // The IKE_SA of the client that crashed dies of DPD in here: its mark belongs to the new one.
-    'gateway-terminates-child': ['down 4 child-deleted'],
+    'gateway-terminates-child': ['down 4 child-deleted, ike=4 stays'],
     'peer-dead': ['down 2 peer-dead'],
     'no-proposal': [],
     'charon-sigterm': ['down 5 ike-deleted'],
@@ -165,13 +169,13 @@ t.test('snapshot: rekeyed while we could not listen', async (t) => {
   // and the older one does not keep the mark alive
   registry.handle(instant(0), childDown(ike('4', [childSa('2', 7)])));
   registry.handleTimeout(instant(GRACE_MS));
-  t.strictSame(drain(registry), ['down 7 child-deleted']);
+  t.strictSame(drain(registry), ['down 7 child-deleted, ike=4 stays']);
 });
 
 t.test('snapshot of a new charon: the mark is given out again, to another client', async (t) => {
   const registry = fed(childUp(ike('1', [childSa('1', 1)])));
   registry.handle(instant(0), snapshot(ike('1', [childSa('1', 1, { spiIn: 'cafe0001' })])));
-  t.strictSame(drain(registry), ['down 1 replaced', 'up 1 ike=1 child=1 current=1 198.51.100.2:4500']);
+  t.strictSame(drain(registry), ['down 1 replaced, ike=1 stays', 'up 1 ike=1 child=1 current=1 198.51.100.2:4500']);
 });
 
 t.test('snapshot: an IKE_SA on its way out and a child being created count for nothing', async (t) => {
