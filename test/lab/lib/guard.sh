@@ -18,6 +18,14 @@ guard_dropped() {
   fi
 }
 guard_dropped_more() { [ "$(guard_dropped "$1")" -gt "$2" ]; }
+# unreachable_dropped: ICMP errors about UDP 1701 that the firewall kept back.
+unreachable_dropped() {
+  if on gw nft list table inet lockstep > /dev/null 2>&1; then
+    on gw nft list chain inet lockstep guard-out | awk '/icmp/ { for (i = 1; i < NF; i++) if ($i == "packets") n += $(i + 1) } END { print n + 0 }'
+  else
+    on gw iptables-legacy -nvxL LOCKSTEP-OUT | awk '/icmp/ { print $1 }'
+  fi
+}
 # guard_remove: by hand, what nobody should do.
 guard_remove() {
   on gw nft delete table inet lockstep 2> /dev/null && return
