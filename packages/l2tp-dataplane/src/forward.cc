@@ -312,6 +312,40 @@ void Forwarder::piece(const uint8_t* head, size_t head_length, const uint8_t* bo
   sink_.to_peer(Outgoing{*cut_for_, out, length + head_length, body, body_length, total, traffic_class(*cut_for_, head)});
 }
 
+void Forwarder::expect_datagram(int step, const uint8_t* p, size_t n) const {
+  L2tpHeader header;
+  if (parse_l2tp(p, n, header) != L2tpResult::ok || header.control) return;
+  const Ids ids{header.tunnel, header.session};
+  if (step == 0) return sessions.expect(ids);
+  const Session* s = sessions.find(ids);
+  if (s == nullptr) return;
+  if (step == 1) return expect_session(*s);
+  ahead(s->prefixes.data(), sizeof(Prefix));
+  expect_path(*s);
+}
+
+void Forwarder::expect_packet(int step, const uint8_t* p, size_t n) const {
+  const int version = n < 20 ? 0 : p[0] >> 4;
+  if (version != 4 && (version != 6 || n < 40)) return;
+  const Address to = version == 4 ? Address::v4(p + 16) : Address::v6(p + 24);
+  if (step == 0) return routes.expect(to);
+  const Session* s = routes.find(to);
+  if (s == nullptr) return;
+  if (step == 1) return expect_session(*s);
+  expect_path(*s);
+}
+
+void Forwarder::expect_session(const Session& s) {
+  ahead(&s, static_cast<size_t>(reinterpret_cast<const char*>(&s.punts) - reinterpret_cast<const char*>(&s)));
+}
+
+// What counts a packet that passes, and its mark.
+void Forwarder::expect_path(const Session& s) const {
+  const SessionCounters* c = s.counters.get();
+  ahead(c, static_cast<size_t>(reinterpret_cast<const char*>(&c->drops) - reinterpret_cast<const char*>(c)));
+  marks.expect(s.path.mark);
+}
+
 void Forwarder::frame_to_peer(Session& s, const uint8_t* frame, size_t n) {
   if (n < 2) return;
   if (n > kMaxFrame) return s.drop(SessionDrop::too_big);

@@ -14,6 +14,7 @@ namespace dp {
 constexpr size_t kMaxDataHeader = 12 + 4;  // L2TP with Length, Ns and Nr; ff03, protocol
 // Of a frame from JS: a datagram has room for the longest header, whose last two octets are the frame's first.
 constexpr size_t kMaxFrame = 65'507 - (kMaxDataHeader - 2);
+constexpr size_t kFewSessions = 256;  // fit a core's cache
 constexpr uint64_t kViolationInterval = 10'000;  // ms
 
 // Something a listener may receive from. An empty list of peers with raw = nobody.
@@ -78,10 +79,18 @@ class Forwarder final : private Pieces, private Coalescer::Out {
   void expire(uint64_t now);
   // A packet read from the TUN device; `vnet` null when it has no virtio_net_hdr.
   void from_tun(const VnetHeader* vnet, uint8_t* p, size_t n, uint64_t now);
+  // With many sessions, what packets touch is in no cache. Before a batch: step 0 for each of its packets, then step 1 for each, up to
+  // kSteps - 1. Each step asks for what the one before has found the place of. A hint: nothing is decided.
+  bool many() const { return sessions.size() > kFewSessions; }
+  static constexpr int kSteps = 3;
+  void expect_datagram(int step, const uint8_t* p, size_t n) const;
+  void expect_packet(int step, const uint8_t* p, size_t n) const;
   // A PPP frame from JS, starting at the two-octet protocol field.
   void frame_to_peer(Session& s, const uint8_t* frame, size_t n);
 
  private:
+  static void expect_session(const Session& s);
+  void expect_path(const Session& s) const;
   void violation(Session& s, const Path& from, uint64_t now);
   void message(Session& s, uint8_t* p, size_t n, uint64_t now);
   void numbered(Session& s, uint16_t ns, uint8_t* p, size_t n, uint64_t now);

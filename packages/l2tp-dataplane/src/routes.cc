@@ -2,6 +2,7 @@
 #include "routes.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace dp {
 
@@ -19,12 +20,11 @@ size_t Routes::Hash::operator()(const Prefix& p) const {
 }
 
 void Routes::add(const Prefix& prefix, Session* owner) {
-  const auto [it, fresh] = entries_.try_emplace(prefix, Node{owner, {}});
-  if (!fresh) {
-    it->second.older.push_back(it->second.owner);
-    it->second.owner = owner;
+  if (Session** holder = entries_.find(prefix); holder != nullptr) {
+    older_[prefix].push_back(std::exchange(*holder, owner));
     return;
   }
+  entries_.add(prefix, owner);
   const size_t v = side(prefix.address.family);
   if (count_[v][prefix.length]++ > 0) return;
   auto& lengths = lengths_[v];
@@ -32,47 +32,48 @@ void Routes::add(const Prefix& prefix, Session* owner) {
 }
 
 void Routes::remove(const Prefix& prefix, Session* owner) {
-  const auto it = entries_.find(prefix);
-  if (it == entries_.end()) return;
-  Node& node = it->second;
-  auto& older = node.older;
-  if (node.owner != owner) {
-    const auto found = std::find(older.begin(), older.end(), owner);
-    if (found != older.end()) older.erase(found);
+  Session** holder = entries_.find(prefix);
+  if (holder == nullptr) return;
+  if (const auto waiting = older_.find(prefix); waiting != older_.end()) {
+    auto& older = waiting->second;
+    if (*holder == owner) {
+      *holder = older.back();
+      older.pop_back();
+    } else if (const auto found = std::find(older.begin(), older.end(), owner); found != older.end()) {
+      older.erase(found);
+    }
+    if (older.empty()) older_.erase(waiting);
     return;
   }
-  if (!older.empty()) {
-    node.owner = older.back();
-    older.pop_back();
-    return;
-  }
-  entries_.erase(it);
+  if (*holder != owner) return;
+  entries_.remove(prefix);
   const size_t v = side(prefix.address.family);
   if (--count_[v][prefix.length] > 0) return;
   auto& lengths = lengths_[v];
   lengths.erase(std::find(lengths.begin(), lengths.end(), prefix.length));
 }
 
-const std::pair<const Prefix, Routes::Node>* Routes::match(const Address& a) const {
-  for (const uint8_t length : lengths_[side(a.family)]) {
-    const auto it = entries_.find(Prefix{a.masked(length), length});
-    if (it != entries_.end()) return &*it;
-  }
-  return nullptr;
+void Routes::expect(const Address& a) const {
+  for (const uint8_t length : lengths_[side(a.family)]) entries_.expect(Prefix{a.masked(length), length});
 }
 
-Session* Routes::find(const Address& a) const {
-  const auto* entry = match(a);
-  return entry == nullptr ? nullptr : entry->second.owner;
+Routes::Match Routes::match(const Address& a) const {
+  for (const uint8_t length : lengths_[side(a.family)]) {
+    const Prefix prefix{a.masked(length), length};
+    if (Session* const* owner = entries_.find(prefix); owner != nullptr) return {prefix, *owner};
+  }
+  return {};
 }
+
+Session* Routes::find(const Address& a) const { return match(a).owner; }
 
 bool Routes::may_use(const Address& a, const Session* s) const {
   // Nearly always: nobody's prefix is longer than the one of a leased address.
   if (!s->prefixes.empty() && s->prefixes[0].length == a.bits() && s->prefixes[0].address == a) return true;
-  const auto* entry = match(a);
-  if (entry == nullptr) return false;
-  if (entry->second.owner == s) return true;
-  return std::find(s->prefixes.begin(), s->prefixes.end(), entry->first) != s->prefixes.end();
+  const Match entry = match(a);
+  if (entry.owner == nullptr) return false;
+  if (entry.owner == s) return true;
+  return std::find(s->prefixes.begin(), s->prefixes.end(), entry.prefix) != s->prefixes.end();
 }
 
 }  // namespace dp

@@ -14,6 +14,8 @@ class Routes {
   void add(const Prefix& prefix, Session* owner);
   void remove(const Prefix& prefix, Session* owner);
 
+  // Asks ahead for what find(a) will read.
+  void expect(const Address& a) const;
   // The session with the longest prefix that holds `a`; null when none does.
   Session* find(const Address& a) const;
   // Whether `a` is a source of `s`: some prefix of `s` is as long as the longest that holds `a`. A more specific prefix
@@ -26,13 +28,15 @@ class Routes {
   struct Hash {
     size_t operator()(const Prefix& p) const;
   };
-  struct Node {
-    Session* owner;
-    std::vector<Session*> older;  // oldest first
+  struct Match {
+    Prefix prefix;
+    Session* owner = nullptr;
   };
-  const std::pair<const Prefix, Node>* match(const Address& a) const;
+  Match match(const Address& a) const;
 
-  std::unordered_map<Prefix, Node, Hash> entries_;
+  FlatMap<Prefix, Session*, Hash> entries_;
+  // Who has held a prefix for longer than its owner, oldest first: seldom anybody.
+  std::unordered_map<Prefix, std::vector<Session*>, Hash> older_;
   // How many prefixes of each length there are, and the lengths in use, longest first.
   std::array<uint32_t, 129> count_[2]{};
   std::vector<uint8_t> lengths_[2];

@@ -70,6 +70,8 @@ int set_dont_fragment(int fd, Family family, bool on);
 // Buffers for one turn's datagrams, allocated once. A UDP payload may have any length up to 65507.
 class Receiver {
  public:
+  static constexpr size_t kMost = 256;
+
   Receiver();
   // Datagrams received, 0 when none is waiting. Up to kMost, because packets of one flow are merged within a turn and many
   // flows send in turns; but no more once kTurn octets are there, and a few at a time where each may be many (UDP_GRO).
@@ -82,9 +84,8 @@ class Receiver {
   bool path(size_t i, Path& out);
 
  private:
-  static constexpr size_t kMost = 256;
   static constexpr size_t kTurn = 256 << 10;
-  static constexpr size_t kStride = 65536;
+  static constexpr size_t kStride = 65536 + 128;  // not of a page: the beginnings would share a few lines of the cache
   std::unique_ptr<uint8_t[]> buffers_;
   mmsghdr messages_[kMost];
   iovec iov_[kMost];

@@ -5,7 +5,7 @@ namespace dp {
 
 Session* SessionTable::add(std::unique_ptr<Session> session) {
   Session* s = session.get();
-  if (!sessions_.emplace(s->ours.key(), std::move(session)).second) return nullptr;
+  if (!sessions_.add(s->ours.key(), std::move(session))) return nullptr;
   Session*& first = tunnels_[s->ours.tunnel];
   s->next_of_tunnel = first;
   if (first != nullptr) first->previous_of_tunnel = s;
@@ -14,17 +14,15 @@ Session* SessionTable::add(std::unique_ptr<Session> session) {
 }
 
 bool SessionTable::remove(Ids ids) {
-  const auto it = sessions_.find(ids.key());
-  if (it == sessions_.end()) return false;
-  Session* s = it->second.get();
+  const Session* s = find(ids);
+  if (s == nullptr) return false;
   if (s->next_of_tunnel != nullptr) s->next_of_tunnel->previous_of_tunnel = s->previous_of_tunnel;
   if (s->previous_of_tunnel != nullptr) {
     s->previous_of_tunnel->next_of_tunnel = s->next_of_tunnel;
   } else {
     tunnels_[ids.tunnel] = s->next_of_tunnel;
   }
-  sessions_.erase(it);
-  return true;
+  return sessions_.remove(ids.key());
 }
 
 }  // namespace dp

@@ -2,11 +2,11 @@
 #pragma once
 #include <array>
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
 #include "address.h"
 #include "counters.h"
+#include "flat.h"
 #include "limit.h"
 #include "reorder.h"
 #include "sequence.h"
@@ -25,6 +25,7 @@ struct Ids {
 struct Backlog;
 
 struct Session {
+  // What every packet touches comes first, up to `punts`.
   Ids ours, peers;
   Path path;
   bool open = false;
@@ -32,31 +33,35 @@ struct Session {
   bool acfc = false;
   bool length_bit = true;
   int8_t dscp = 0;  // of the outer packets: 0 to 63, or kCopyDscp
-  Sequence sequence;
-  std::unique_ptr<Reorder> reorder;  // null: what comes late is lost
+  bool small_first = false;  // while something of it waits: small packets before large ones
+  bool segments = true;      // the sender's: whether UDP_SEGMENT works
   uint16_t mtu = kDefaultMtu;
-  std::vector<Prefix> prefixes;
+  Sequence sequence;
   std::shared_ptr<SessionCounters> counters;
+  std::vector<Prefix> prefixes;
+  // The user's share, of IP in transit.
+  Rate up, down;
 
   // What a peer may cause: packets JS answers, PPP control frames, ICMP errors about packets to it, violation reports.
   Limit punts{10, 20};
   Limit frames{200, 200};
   Limit errors{20, 20};
   Limit violations{1, 4};
-  // The user's share, of IP in transit.
-  Rate up, down;
-  bool small_first = false;  // while something of it waits: small packets before large ones
+  std::unique_ptr<Reorder> reorder;  // null: what comes late is lost
   Backlog* backlog = nullptr;
   uint64_t new_turn = ~uint64_t{0};  // FairQueue::old_turns_ when it last began to wait as a new one
   Path violator;
   uint64_t violator_until = 0;
 
-  bool segments = true;  // the sender's: whether UDP_SEGMENT works
-
   Session* next_of_tunnel = nullptr;
   Session* previous_of_tunnel = nullptr;
 
   void drop(SessionDrop why) { counters->drop(why); }
+};
+
+// Numbers that may follow each other.
+struct NumberHash {
+  size_t operator()(uint32_t n) const { return n * 0x9e3779b97f4a7c15 >> 40; }
 };
 
 class SessionTable {
@@ -68,34 +73,36 @@ class SessionTable {
   // Null when the pair of ids is taken.
   Session* add(std::unique_ptr<Session> session);
   Session* find(Ids ids) const {
-    const auto it = sessions_.find(ids.key());
-    return it == sessions_.end() ? nullptr : it->second.get();
+    const auto* found = sessions_.find(ids.key());
+    return found == nullptr ? nullptr : found->get();
   }
+  void expect(Ids ids) const { sessions_.expect(ids.key()); }
   bool remove(Ids ids);
   // The first session of a tunnel; the others follow by next_of_tunnel.
   Session* of_tunnel(uint16_t tunnel) const { return tunnels_[tunnel]; }
   size_t size() const { return sessions_.size(); }
 
  private:
-  std::unordered_map<uint32_t, std::unique_ptr<Session>> sessions_;
+  FlatMap<uint32_t, std::unique_ptr<Session>, NumberHash> sessions_;
   std::vector<Session*> tunnels_;
 };
 
 class MarkSet {
  public:
   void confirm(uint32_t mark) {
-    if (mark != 0) marks_.try_emplace(mark, kControlRate, kControlBurst);
+    if (mark != 0 && !has(mark)) marks_.add(mark, std::make_unique<Limit>(kControlRate, kControlBurst));
   }
-  void forget(uint32_t mark) { marks_.erase(mark); }
-  bool has(uint32_t mark) const { return marks_.count(mark) != 0; }
+  void forget(uint32_t mark) { marks_.remove(mark); }
+  bool has(uint32_t mark) const { return marks_.find(mark) != nullptr; }
+  void expect(uint32_t mark) const { marks_.expect(mark); }
   // Whether one more control message of a confirmed mark, of so many octets, may go up. A token is a KiB of the room that
   // all marks share; an honest message is smaller.
-  bool take_control(uint32_t mark, size_t octets, uint64_t now) { return marks_.at(mark).take(now, 1 + octets / 1024); }
+  bool take_control(uint32_t mark, size_t octets, uint64_t now) { return (*marks_.find(mark))->take(now, 1 + octets / 1024); }
 
  private:
   // With its control messages; a LAC may set up some 500 sessions a second over one SA.
   static constexpr uint32_t kControlRate = 2000, kControlBurst = 512;
-  std::unordered_map<uint32_t, Limit> marks_;
+  FlatMap<uint32_t, std::unique_ptr<Limit>, NumberHash> marks_;
 };
 
 }  // namespace dp

@@ -146,42 +146,61 @@ void PacketThread::socket_ready(Socket& socket) {
   const size_t n = receiver_.receive(socket);
   took(n);
   for (size_t i = 0; i < n; i++) {
-    Path from;
-    if (!receiver_.path(i, from)) continue;
-    if (socket.spec.policy.raw) from.mark = 0;
+    usable_[i] = receiver_.path(i, from_[i]);
+    if (socket.spec.policy.raw) from_[i].mark = 0;
+  }
+  // What is asked for ahead is used before too much else is: a super-datagram (UDP_GRO) may be 64 of them.
+  const size_t window = socket.spec.policy.raw ? kBatch / 16 : kBatch;
+  for (size_t first = 0; first < n; first += window) {
     // A super-datagram holds datagrams of one sender, all but the last of the same size.
-    const size_t length = receiver_.length(i), size = receiver_.segment_size(i);
-    for (size_t at = 0; at == 0 || at < length; at += size) {
-      forwarder_.datagram(socket.spec.policy, from, receiver_.data(i) + at, std::min(size, length - at), now_);
+    const auto each = [&](auto act) {
+      for (size_t i = first; i < std::min(first + window, n); i++) {
+        if (!usable_[i]) continue;
+        const size_t length = receiver_.length(i), size = receiver_.segment_size(i);
+        for (size_t at = 0; at == 0 || at < length; at += size) {
+          act(from_[i], receiver_.data(i) + at, std::min(size, length - at));
+        }
+      }
+    };
+    for (int step = 0; forwarder_.many() && step < Forwarder::kSteps; step++) {
+      each([&](const Path&, const uint8_t* p, size_t length) { forwarder_.expect_datagram(step, p, length); });
     }
+    each([&](const Path& from, uint8_t* p, size_t length) {
+      forwarder_.datagram(socket.spec.policy, from, p, length, now_);
+    });
   }
   forwarder_.flush_inside(now_);
 }
 
 void PacketThread::tun_ready(int fd) {
   const size_t header = options_.vnet_header ? kVnetHeader : 0;
-  size_t taken = 0;
-  for (size_t i = 0; i < kBatch && taken < kTurnOctets; i++) {
-    uint8_t* p = &tun_buffers_[i * kTunStride];
-    const ssize_t n = read(fd, p, kTunStride);
-    if (n < 0) {
-      if (errno == EAGAIN || errno == EINTR) break;
-      fatal_ = {errno, "read(tun)"};
+  size_t count = 0;
+  for (size_t octets = 0; count < kBatch && octets < kTurnOctets;) {
+    const ssize_t n = read(fd, &tun_buffers_[count * kTunStride], kTunStride);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
+    if (n <= 0) {  // 0: the other end of a stand-in for the device went away
+      fatal_ = {n < 0 ? errno : ENODEV, "read(tun)"};
       ending_ = true;
       break;
     }
-    if (n == 0) {  // the other end of a stand-in for the device went away
-      fatal_ = {ENODEV, "read(tun)"};
-      ending_ = true;
-      break;
-    }
-    taken += static_cast<size_t>(n);
-    took(1);
-    if (static_cast<size_t>(n) <= header) continue;
-    VnetHeader vnet;
-    std::memcpy(&vnet, p, sizeof vnet);
-    forwarder_.from_tun(header != 0 ? &vnet : nullptr, p + header, static_cast<size_t>(n) - header, now_);
+    octets += static_cast<size_t>(n);
+    tun_length_[count++] = static_cast<size_t>(n);
   }
+  took(count);
+  const auto each = [&](auto act) {
+    for (size_t i = 0; i < count; i++) {
+      uint8_t* p = &tun_buffers_[i * kTunStride];
+      if (tun_length_[i] > header) act(p, p + header, tun_length_[i] - header);
+    }
+  };
+  for (int step = 0; forwarder_.many() && step < Forwarder::kSteps; step++) {
+    each([&](const uint8_t*, const uint8_t* p, size_t n) { forwarder_.expect_packet(step, p, n); });
+  }
+  each([&](const uint8_t* head, uint8_t* p, size_t n) {
+    VnetHeader vnet;
+    std::memcpy(&vnet, head, sizeof vnet);
+    forwarder_.from_tun(header != 0 ? &vnet : nullptr, p, n, now_);
+  });
   finish(data_);
 }
 

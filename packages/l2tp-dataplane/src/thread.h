@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <thread>
+#include <unordered_map>
 
 #include "socket.h"
 #include "upcalls.h"
@@ -168,7 +169,11 @@ class PacketThread final : private Sink {
   std::vector<Command> running_;
   Receiver receiver_;
   Sender data_{globals_}, control_{globals_};
+  // Of one batch that was read.
+  Path from_[Receiver::kMost];
+  bool usable_[Receiver::kMost];
   std::unique_ptr<uint8_t[]> tun_buffers_;
+  size_t tun_length_[kBatch];
   std::unique_ptr<uint8_t[]> whole_;  // write_segments()
   // Of one batch out of a FairQueue.
   FairQueue::Chunk* drained_[Sender::kPieces];

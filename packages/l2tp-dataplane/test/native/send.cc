@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <map>
+#include <set>
 
 #include "../../src/thread.h"
 #include "check.h"
@@ -352,7 +353,7 @@ std::unique_ptr<PacketThread> start_thread(int tun) {
   return t;
 }
 
-// An open session with 10.9.0.ID behind it.
+// An open session with 10.9.0.0 + ID behind it.
 std::shared_ptr<const SessionCounters> add_session(PacketThread& t, uint16_t id, bool sequencing = false) {
   SessionSpec spec;
   spec.path = path_of(0, "127.0.0.2", "127.0.0.1");
@@ -361,7 +362,7 @@ std::shared_ptr<const SessionCounters> add_session(PacketThread& t, uint16_t id,
   state.open = true;
   state.sequencing = sequencing;
   state.prefixes.emplace(1);
-  CHECK(parse_prefix(("10.9.0." + std::to_string(id) + "/32").c_str(), state.prefixes->at(0)));
+  CHECK(parse_prefix(("10.9." + std::to_string(id >> 8) + "." + std::to_string(id & 255)).c_str(), state.prefixes->at(0)));
   CHECK(!t.add_session(spec, state));
   return t.counters(spec.ours);
 }
@@ -379,6 +380,48 @@ void wait_until(F so) {
     CHECK(i < 30'000);
     usleep(1000);
   }
+}
+
+// Packets for many sessions, read in batches: each session has its own packet, of its own length.
+void many_sessions() {
+  int pair[2];
+  CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+  const auto t = start_thread(pair[0]);
+  constexpr size_t kSessions = 300;
+  std::vector<std::shared_ptr<const SessionCounters>> counters;
+  for (uint16_t id = 1; id <= kSessions; id++) counters.push_back(add_session(*t, id));
+  const auto length = [](size_t id) { return 28 + id % 50; };
+  const auto put = [&](size_t id) {
+    Bytes p = hex("45000000 00004000 40110000 0a080001 0a090000 1388 1770 0000 0000");
+    p.resize(length(id));
+    put16(&p[2], p.size());
+    put16(&p[18], id);
+    CHECK(write(pair[1], p.data(), p.size()) == static_cast<ssize_t>(p.size()));
+  };
+  {
+    // The thread stands in its first sendmmsg, and then finds whole batches.
+    const std::lock_guard<std::mutex> lock(kernel_mutex);
+    for (size_t id = 1; id <= 128; id++) put(id);
+  }
+  for (size_t id = 129; id <= kSessions; id++) put(id);
+  for (size_t id = 1; id <= kSessions; id++) {
+    const SessionCounters& c = *counters[id - 1];
+    wait_until([&] { return c.packets_out.get() > 0; });
+    EQ(c.packets_out.get(), 1u);
+    EQ(c.octets_out.get(), length(id));
+  }
+  t->stop();
+  t->join();
+  EQ(kernel.out.size(), kSessions);
+  std::set<uint16_t> peers;
+  for (const auto& [mark, data] : kernel.out) {
+    const uint16_t id = get16(&data[6]);
+    peers.insert(id);
+    EQ(data.size(), 12 + length(id));
+  }
+  EQ(peers.size(), kSessions);
+  close(pair[0]);
+  close(pair[1]);
 }
 
 // While the socket has no room packets wait, each session's in order; one that sends too much loses its own. Numbers are given
@@ -570,6 +613,7 @@ int main() {
          {"refused", refused},
          {"no room", no_room},
          {"any sizes in any order", any},
+         {"many sessions", many_sessions},
          {"held", held},
          {"held too long", held_too_long},
          {"held and gone", held_and_gone},

@@ -5,7 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "../../src/socket.h"
+#include "../../src/thread.h"
 #include "check.h"
 
 using namespace dp;
@@ -173,6 +173,73 @@ void queues() {
   two_queues("::1", AF_INET6);
 }
 
+// Datagrams for many sessions, received in batches, on a socket that may merge them: each session gets its own, of its own length.
+void many_sessions() {
+  int pair[2];
+  CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) == 0);
+  PacketThread::Options options;
+  options.tun_fds = {pair[0]};
+  options.notify = [] {};
+  options.ended = [] {};
+  std::unique_ptr<PacketThread> t;
+  CHECK(!PacketThread::start(options, t));
+  ListenSpec spec;
+  CHECK(parse_address("127.0.0.1", spec.address));
+  spec.interface = "lo";
+  spec.policy.raw = true;
+  spec.policy.peers.resize(1);
+  CHECK(parse_prefix("127.0.0.2", spec.policy.peers[0]));
+  CHECK(!t->listen({spec}));
+  sockaddr_in here{}, there{};
+  here.sin_family = there.sin_family = AF_INET;
+  here.sin_port = there.sin_port = htons(1701);
+  here.sin_addr.s_addr = htonl(0x7f000002);
+  there.sin_addr.s_addr = htonl(0x7f000001);
+  const int peer = socket(AF_INET, SOCK_DGRAM, 0);
+  CHECK(bind(peer, reinterpret_cast<sockaddr*>(&here), sizeof here) == 0);
+  CHECK(connect(peer, reinterpret_cast<sockaddr*>(&there), sizeof there) == 0);
+
+  constexpr size_t kSessions = 300;
+  const auto length = [](size_t id) { return 28 + id % 50; };
+  std::vector<std::shared_ptr<const SessionCounters>> counters;
+  for (uint16_t id = 1; id <= kSessions; id++) {
+    SessionSpec session{{1, id}, {1, id}, {}};
+    session.path.port = 1701;
+    CHECK(parse_address("127.0.0.1", session.path.local) && parse_address("127.0.0.2", session.path.remote));
+    SessionUpdate state;
+    state.open = true;
+    state.prefixes.emplace(1);
+    CHECK(parse_prefix(("10.9." + std::to_string(id >> 8) + "." + std::to_string(id & 255)).c_str(), state.prefixes->at(0)));
+    CHECK(!t->add_session(session, state));
+    counters.push_back(t->counters(session.ours));
+  }
+  for (size_t id = 1; id <= kSessions; id++) {
+    Bytes d = hex("0002 0001 0000 ff03 0021 45000000 00004000 40110000 0a090000 0a080001 1388 1770 0000 0000");
+    d.resize(10 + length(id));
+    put16(&d[4], id);
+    put16(&d[12], length(id));
+    put16(&d[24], id);
+    CHECK(send(peer, d.data(), d.size(), 0) == static_cast<ssize_t>(d.size()));
+    uint8_t sink[100];
+    while (read(pair[1], sink, sizeof sink) > 0) continue;
+  }
+  for (size_t id = 1; id <= kSessions; id++) {
+    const SessionCounters& c = *counters[id - 1];
+    for (int i = 0; c.packets_in.get() == 0; i++) {
+      CHECK(i < 30'000);
+      uint8_t sink[100];
+      if (read(pair[1], sink, sizeof sink) < 0) usleep(1000);
+    }
+    EQ(c.packets_in.get(), 1u);
+    EQ(c.octets_in.get(), length(id));
+  }
+  t->stop();
+  t->join();
+  close(peer);
+  close(pair[0]);
+  close(pair[1]);
+}
+
 }  // namespace
 
-int main() { cases({{"UDP checksums", checksums}, {"the outer DF bit", dont_fragment}, {"two queues", queues}, {"traffic classes", classes}}); }
+int main() { cases({{"UDP checksums", checksums}, {"the outer DF bit", dont_fragment}, {"two queues", queues}, {"traffic classes", classes}, {"many sessions", many_sessions}}); }

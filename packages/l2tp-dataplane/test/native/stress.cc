@@ -108,6 +108,11 @@ size_t life(int round) {
   open.prefixes.emplace(1);
   CHECK(parse_prefix("10.9.0.2/32", open.prefixes->at(0)));
 
+  // Every other round there are so many sessions that the thread looks ahead.
+  for (uint16_t other = 1; round % 2 == 1 && other <= 300; other++) {
+    CHECK(!t->add_session({{2, other}, {5, other}, spec.path}, {}));
+  }
+
   UpcallBatch batch;
   size_t taken = 0, flushed = 0;
   for (uint32_t i = 1; i <= 200; i++) {

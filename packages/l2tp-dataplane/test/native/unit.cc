@@ -1,5 +1,6 @@
 // The packet code alone: longest match against a slow model, limits, cutting frames, marks, the upcall queue.
 #include <algorithm>
+#include <map>
 
 #include "../../src/upcalls.h"
 #include "../../fuzz/targets.h"
@@ -119,6 +120,34 @@ void routes_against_model() {
 }
 
 // ---- table and limits
+
+// Few places for many keys, the last ones of the array too: entries are displaced, and come back when others go.
+void flat_map_against_model() {
+  struct Crowd {
+    size_t operator()(uint32_t key) const { return key % 5 == 0 ? ~size_t{0} : key % 7; }
+  };
+  Random random(4);
+  for (int world = 0; world < 40; world++) {
+    FlatMap<uint32_t, std::unique_ptr<int>, Crowd> map;
+    std::map<uint32_t, int> model;
+    for (int step = 0; step < 500; step++) {
+      const auto key = static_cast<uint32_t>(random.below(40));
+      map.expect(key);
+      if (random.below(5) < 3) {
+        CHECK(map.add(key, std::make_unique<int>(step)) == model.emplace(key, step).second);
+      } else {
+        CHECK(map.remove(key) == (model.erase(key) == 1));
+      }
+      EQ(map.size(), model.size());
+      for (uint32_t k = 0; k < 40; k++) {
+        const auto* found = map.find(k);
+        const auto wanted = model.find(k);
+        CHECK((found == nullptr) == (wanted == model.end()));
+        if (found != nullptr) EQ(**found, wanted->second);
+      }
+    }
+  }
+}
 
 void table_and_tunnels() {
   SessionTable table;
@@ -911,6 +940,7 @@ int main(int argc, char** argv) {
   cases({{"addresses", addresses},
                 {"incremental checksum", incremental_checksum},
                 {"routes against a slow model", routes_against_model},
+                {"flat map against a slow model", flat_map_against_model},
                 {"table and tunnels", table_and_tunnels},
                 {"limits", limits},
                 {"rates", rates},

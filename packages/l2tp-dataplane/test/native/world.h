@@ -54,6 +54,7 @@ struct World final : Sink {
   void datagram(const ListenerPolicy& listener, const Path& from, const Bytes& data) {
     std::unique_ptr<uint8_t[]> buffer(new uint8_t[data.size()]);
     if (!data.empty()) std::memcpy(buffer.get(), data.data(), data.size());
+    for (int step = 0; step < Forwarder::kSteps; step++) forwarder.expect_datagram(step, buffer.get(), data.size());
     forwarder.datagram(listener, from, buffer.get(), data.size(), now);
     forwarder.flush_inside(now);
   }
@@ -61,6 +62,7 @@ struct World final : Sink {
   void from_tun(const VnetHeader* vnet, const Bytes& data) {
     std::unique_ptr<uint8_t[]> buffer(new uint8_t[data.size()]);
     if (!data.empty()) std::memcpy(buffer.get(), data.data(), data.size());
+    for (int step = 0; step < Forwarder::kSteps; step++) forwarder.expect_packet(step, buffer.get(), data.size());
     forwarder.from_tun(vnet, buffer.get(), data.size(), now);
   }
 
