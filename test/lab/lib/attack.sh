@@ -5,8 +5,8 @@
 l2tp() { on "$1" /usr/bin/python3 "$LAB_DIR/lib/l2tp.py" "${@:2}"; }
 # session_field USER JQ-PATH: of the row of `lockstep sessions --json`.
 session_field() { lockstep sessions --json | jq -r ".[] | select(.user == \"$1\") | ($2)"; }
-# session_identity USER: what stays the same as long as the session is the same one.
-session_identity() { session_field "$1" '[.tunnelId, .sessionId, .address, .upSince, .child.mark, .child.reqid] | join("/")'; }
+# session_identity USER: what stays the same as long as the session is the same one. No session is like no other.
+session_identity() { session_field "$1" '[.tunnelId, .sessionId, .address, .upSince, .child.mark, .child.reqid] | join("/")' | grep . || echo "none at $(seconds)"; }
 # gateway_drops COUNTER: a global one.
 gateway_drops() { lockstep status --json | jq -r ".drops[\"$1\"]"; }
 # gateway_lines EVENT [JQ-CONDITION]: how many lines of the log.

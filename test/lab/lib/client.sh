@@ -9,10 +9,12 @@ start_client() {
 }
 # client_prepare HOST: configuration in place, charon running.
 client_prepare() {
-  local dir=$RUN/$1
   host_files "$1" client
+  client_charon "$1"
+}
+client_charon() {
   ike_daemon "$1"
-  check "$1: charon has its configuration" swan "$1" --load-all --noprompt --file "$dir/swanctl.conf"
+  check "$1: charon has its configuration" swan "$1" --load-all --noprompt --file "$RUN/$1/swanctl.conf"
 }
 # ike_daemon HOST: a charon of the host's own (not under systemd), in the background.
 ike_daemon() {

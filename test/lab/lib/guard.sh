@@ -1,11 +1,20 @@
 # Fail closed: load towards a client that does not ask whether the tunnel works, and what the guard did with it.
 # shellcheck shell=bash
 
-# flood HOST ADDRESS: about 50 datagrams a second from HOST, whatever becomes of them, until flood_end.
+# flood HOST ADDRESS: about 50 datagrams a second from HOST, whatever becomes of them, until flood_end. They go through a session now,
+# but for flood_blind.
 flood() {
+  local was
+  was=$(moved_packets)
+  flood_blind "$@"
+  eventually 20 'the load flows' moved_more "$was"
+}
+flood_blind() {
   ip netns exec "$1" bash -c "exec {never}<> <(:); while ! read -r -t 0.02 -u \$never; do echo lockstep-load > /dev/udp/$2/9; done" 2> /dev/null &
   FLOOD=$!
 }
+moved_packets() { lockstep sessions --json | jq '[.[] | .packetsIn + .packetsOut] | add // 0'; }
+moved_more() { [ "$(moved_packets)" -gt $(($1 + 20)) ]; }
 flood_end() { kill "$FLOOD" 2> /dev/null; wait "$FLOOD" 2> /dev/null; }
 # guard_dropped in|out: packets the gateway's own firewall rule has dropped so far.
 guard_dropped() {
@@ -59,5 +68,18 @@ hold_daemon() {
 let_daemon() {
   exec 8>&-
   rm -f "$RUN/gw/hold"
+}
+# nobodys MARK ADDRESS: c2 comes in and is given what c1 had; what c1 still sends under its old SA is not taken for c2's.
+nobodys() {
+  local heard lost
+  start_client c2
+  same 'the new charon gives c2 the mark c1 had' "$(lockstep sessions --json | jq '.[0].child.mark')" "$1"
+  same 'and c2 the address, too' "$(ppp_address c2)" "$2"
+  heard=$(lockstep sessions --json | jq '.[0].packetsIn')
+  lost=$(xfrm_stat XfrmInNoStates)
+  for _ in 1 2 3; do check 'c1 reaches nothing' not reaches c1 10.99.0.1; done
+  check 'they came, and their SA is unknown' test $(($(xfrm_stat XfrmInNoStates) - lost)) -ge 3
+  gateway_sessions "length == 1 and .[0].packetsIn == $heard" 'nothing of it was counted as from c2'
+  check 'c2 reaches the gateway' reaches c2 10.99.0.1
 }
 no_shunt() { ! ip -n gw xfrm policy | grep -q 'action block'; }

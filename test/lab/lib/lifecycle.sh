@@ -16,7 +16,7 @@ between() {
 }
 SA_DELETED='.event == "ike.event" and (.type == "child-updown" or .type == "ike-updown") and .up == false'
 SESSION_END='.event == "session.end"'
-median() { printf '%s\n' "$@" | sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
+median() { printf '%s\n' "$@" | sort -n | awk '{ a[NR] = $1 } END { print a[int(NR / 2) + 1] }'; }
 
 # pid_of HOST NAME
 pid_of() {
@@ -44,6 +44,11 @@ to_corp() {
   eventually 20 "$1 reaches corp" reaches "$1" "$CORP"
 }
 status() { lockstep status --json | jq -r "$1"; }
+# no_ike: the gateway's charon answers, and has no IKE SA.
+no_ike() {
+  local said
+  said=$(gw_swan --list-sas --raw 2> /dev/null) && [[ $said != *initiator-spi=* ]]
+}
 no_tunnels() { [ "$(status .tunnels)" = 0 ]; }
 # route_gone ADDRESS: a packet to it finds no session.
 route_gone() {
@@ -52,8 +57,10 @@ route_gone() {
   on gw busybox ping -q -c 1 -W 1 "$1" > /dev/null && return 1
   [ "$(status '.drops["no-route"] // 0')" -gt "$before" ]
 }
-# l2tp_log_since_cut: no event of L2TP or PPP came after the cut.
-undisturbed() { ! since '.event | test("^(l2tp|tunnel|session|auth|ppp|packet|lcp|ipcp)[.]")'; }
+# none_since JQ-CONDITION: no such event came after the cut; a log that cannot be read proves nothing.
+none_since() { [ "${CUT:-0}" -gt 0 ] && [ "$(log_tail | jq -n "[inputs | select($1)] | length")" = 0 ]; }
+# undisturbed: no event of L2TP or PPP came after the cut.
+undisturbed() { none_since '.event | test("^(l2tp|tunnel|session|auth|ppp|packet|lcp|ipcp)[.]")'; }
 # rebind NAT PORTS: the NAT maps UDP 4500 to others from now on.
 rebind() {
   nat_ports "$1" "$2"

@@ -35,6 +35,9 @@ trap 'failed "no end after ${LAB_LIMIT:-300} s"; exit 1' TERM
 topology
 wire_start
 for phase in pre check post; do
+  [ -f "$LAB_DIR/$SCENARIO/$phase" ] || continue
+  # What does not parse would end with status 0.
+  bash -n "$LAB_DIR/$SCENARIO/$phase" || fail "$phase does not parse"
   # shellcheck source=/dev/null
-  [ ! -f "$LAB_DIR/$SCENARIO/$phase" ] || . "$LAB_DIR/$SCENARIO/$phase"
+  . "$LAB_DIR/$SCENARIO/$phase"
 done
