@@ -73,7 +73,13 @@ const sockets = build('sockets', 'address,undefined', ['test/native/sockets'], [
 t.test('RFC 2661 §8.1 MUST: UDP checksums are on; the outer DF bit only for probes', async (t) => {
   const namespace = process.getuid?.() === 0 ? '-n' : '-rn';
   const { stdout } = await run('unshare', [namespace, 'sh', '-c', `ip link set lo up && exec ${await sockets}`]);
-  t.same(stdout.trim().split('\n'), ['ok UDP checksums', 'ok the outer DF bit', 'ok two queues', 'ok traffic classes', 'ok many sessions']);
+  t.same(stdout.trim().split('\n'), [
+    'ok UDP checksums',
+    'ok the outer DF bit',
+    'ok two queues',
+    'ok traffic classes',
+    'ok many sessions',
+  ]);
 });
 
 t.test('packet code: units, then mutations of test/native/seeds.txt', async (t) => {
