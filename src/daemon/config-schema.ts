@@ -249,7 +249,7 @@ export const SCHEMA = {
       0,
     ),
     redirect: leaf(
-      'Address of another gateway, told to peers when limits.tunnels is reached and while we stop (RFC 3193 §4). LACs follow it; clients of operating systems do not.',
+      'Address of another gateway, told to peers when limits.tunnels or limits.sessions is reached and while we stop (RFC 3193 §4). LACs follow it; clients of operating systems do not.',
       f.optional(f.ip('any')),
       null,
       'not set',

@@ -341,7 +341,14 @@ export class Connections {
     if (tunnel === undefined || tunnel.closing || tunnel.sessions.size > 0) return;
     // After our CDN the tunnel has no reason left. After the peer's, its StopCCN usually follows, or the endpoint closes
     // a tunnel that stays empty.
-    if (out.by !== 'peer') this.#closeTunnel(tunnel, this.#draining === undefined ? CLEAR : this.#farewell());
+    if (out.by !== 'peer') this.#closeTunnel(tunnel, this.#whereTo());
+  }
+
+  /** What a tunnel is told whose last session we have ended: full, as the endpoint is with limits.tunnels, or not. */
+  #whereTo(): ResultCode {
+    const { redirect, maxSessions } = this.#o;
+    if (this.#draining !== undefined) return this.#farewell();
+    return redirect !== undefined && this.registry.sessionCount >= maxSessions ? tryAnother(redirect) : CLEAR;
   }
 
   #tunnelDown(out: EndpointOut & { type: 'tunnel-down' }): void {

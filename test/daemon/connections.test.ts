@@ -257,6 +257,16 @@ t.test('limits: sessions of a user, sessions in all, addresses', async (t) => {
     });
 });
 
+t.test('limits.sessions with another gateway to go to: who is too many is sent there (RFC 3193 §4)', async (t) => {
+  const rig = new Rig({ connections: { maxSessions: 1, redirect: '203.0.113.9' } });
+  const first = await rig.connect({ mark: 1 });
+  const late = await rig.connect({ mark: 2 });
+  t.match(late.events, ['tunnel-up', 'session-up', 'session-down peer 4', 'tunnel-down peer 2 to 203.0.113.9']);
+  t.equal(rig.connections.disconnect('alice'), 1);
+  await rig.run(1_000);
+  t.equal(first.events.at(-1), 'tunnel-down peer 1', 'nobody is sent away by the end of another');
+});
+
 const ending = (rig: Rig) => rig.acts.filter((a) => !/ZLB|^update open=false$/.test(a));
 
 t.test('administrative end: from the top down, and the SA last (RFC 3193 §3.1)', async (t) => {
