@@ -23,6 +23,7 @@ ikev2_life() {
   check 'c1: rekeys the IKE SA' swan c1 --rekey --ike l2tp
   eventually 20 'c1: the IKE SA is another' ike_changed c1 "$rekeys"
   eventually 20 'c1: one IKE SA is left' one_ike c1
+  check 'c1: it is the new one' ike_changed c1 "$rekeys"
   no_ping_lost c1
   same 'gw: the same tunnel, session, address and mark' "$(session_identity alice)" "$before"
   check 'gw: no event of L2TP or PPP' undisturbed

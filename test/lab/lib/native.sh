@@ -30,6 +30,7 @@ native_done() {
 # native_verdicts: one check for each dial so far.
 native_verdicts() {
   local ok line bad=0
+  [ -s "$LAB_OUT/native.jsonl" ] || fail 'no dial'
   while IFS=$'\t' read -r ok line; do
     if [ "$ok" = true ]; then passed "$line"; else failed "$line"; bad=1; fi
   done < <(jq -r '[.ok, "\(.client) by \(.method), \(.path), \(.host): \(.why // "\(.ms) ms, \(.ike), \(.esp)\(if .informed then ", DHCPINFORM answered" else "" end)")"] | @tsv' "$LAB_OUT/native.jsonl")
