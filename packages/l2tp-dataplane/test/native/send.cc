@@ -8,6 +8,7 @@
 
 #include "../../src/thread.h"
 #include "check.h"
+#include "loopback.h"
 #include "world.h"
 
 using namespace dp;
@@ -341,13 +342,8 @@ std::unique_ptr<PacketThread> start_thread(int tun) {
   options.notify = options.ended = [] {};
   std::unique_ptr<PacketThread> t;
   CHECK(!PacketThread::start(options, t));
-  ListenSpec listen;
-  CHECK(parse_address("127.0.0.1", listen.address));
+  ListenSpec listen = loopback_listener();
   listen.port = 0;
-  listen.policy.raw = true;
-  listen.policy.peers.emplace_back();
-  CHECK(parse_prefix("127.0.0.2/32", listen.policy.peers[0]));
-  listen.interface = "lo";
   listen.receive_buffer = 65536;
   CHECK(!t->listen({listen}));
   return t;

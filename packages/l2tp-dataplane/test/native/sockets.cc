@@ -7,6 +7,7 @@
 
 #include "../../src/thread.h"
 #include "check.h"
+#include "loopback.h"
 
 using namespace dp;
 
@@ -183,13 +184,7 @@ void many_sessions() {
   options.ended = [] {};
   std::unique_ptr<PacketThread> t;
   CHECK(!PacketThread::start(options, t));
-  ListenSpec spec;
-  CHECK(parse_address("127.0.0.1", spec.address));
-  spec.interface = "lo";
-  spec.policy.raw = true;
-  spec.policy.peers.resize(1);
-  CHECK(parse_prefix("127.0.0.2", spec.policy.peers[0]));
-  CHECK(!t->listen({spec}));
+  CHECK(!t->listen({loopback_listener()}));
   sockaddr_in here{}, there{};
   here.sin_family = there.sin_family = AF_INET;
   here.sin_port = there.sin_port = htons(1701);

@@ -7,6 +7,7 @@
 
 #include "../../src/thread.h"
 #include "check.h"
+#include "loopback.h"
 
 using namespace dp;
 
@@ -66,12 +67,7 @@ size_t life(int round) {
   std::unique_ptr<PacketThread> t;
   CHECK(!PacketThread::start(options, t));
 
-  ListenSpec listener;
-  CHECK(parse_address("127.0.0.1", listener.address));
-  listener.interface = "lo";
-  listener.policy.raw = true;
-  listener.policy.peers.resize(1);
-  CHECK(parse_prefix("127.0.0.2", listener.policy.peers[0]));
+  const ListenSpec listener = loopback_listener();
   CHECK(!t->listen({listener}));
   CHECK(t->listen({listener}).error == EALREADY);
 
