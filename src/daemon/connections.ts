@@ -59,8 +59,8 @@ export interface ConnectionsOptions
   readonly helloIntervalMs: number;
   /** What is known of a mark now. */
   readonly sa: (mark: number) => MarkInfo | undefined;
-  /** The other marks of its IKE SA. */
-  readonly sharing: (mark: number) => readonly number[];
+  /** The marks that hang on an IKE SA. */
+  readonly marksOf: (ikeId: string) => readonly number[];
   /** Whether an IKE_SA's peer proved to be `remoteId`. */
   readonly provesIdentity: (ike: IkeInfo) => boolean;
   /** Another gateway's address: peers are sent there while we drain (RFC 3193 §4), unless the drain names one. */
@@ -269,7 +269,7 @@ export class Connections {
     // Those being set up or closed too: they are in no registry.
     this.#endpoint.input({ type: 'abandon-mark', mark });
     // RFC 3193 §3.1: a peer that deletes its last CHILD_SA alone has left, too.
-    if (reason === 'child-deleted' && left !== undefined) this.#endIke(left.ike, mark, left.marks);
+    if (reason === 'child-deleted' && left !== undefined) this.#endIke(left, mark);
     this.#settle();
   }
 
@@ -388,12 +388,13 @@ export class Connections {
     if (sa === undefined || this.registry.tunnelsOfMark(mark).length > 0) return;
     if ([...this.#leaving.values()].includes(mark)) return;
     if (this.#isFresh(mark) || this.#o.endpoint.isDialling(mark)) return this.#endSaLater(mark);
-    this.#endIke(sa.ike, mark, this.#o.sharing(mark));
+    this.#endIke(sa.ike, mark);
   }
 
-  /** Unless one of the other marks on it is in use: then it goes with the last of them. */
-  #endIke(ike: IkeInfo, mark: number, others: readonly number[]): void {
-    if (others.some((m) => this.registry.tunnelsOfMark(m).length > 0 || this.#o.endpoint.isDialling(m))) return;
+  /** Unless a mark on it is in use: then it goes with the last of them. */
+  #endIke(ike: IkeInfo, mark: number): void {
+    const inUse = (m: number) => this.registry.tunnelsOfMark(m).length > 0 || this.#o.endpoint.isDialling(m);
+    if (this.#o.marksOf(ike.uniqueId).some(inUse)) return;
     const fields = { mark, ike: ike.uniqueId, remote: ike.remoteHost };
     const terminated = this.#o.terminateIke(ike.uniqueId).then(
       () => void this.#o.log.info('ike.terminated', fields),

@@ -135,7 +135,7 @@ export class Gateway {
       idleTimeoutMs: config.limits.idleTimeout,
       sessionTimeoutMs: config.limits.sessionTimeout,
       sa: (mark) => this.#sas.lookup(mark),
-      sharing: (mark) => this.#sas.sharing(mark),
+      marksOf: (ikeId) => this.#sas.marksOf(ikeId),
       provesIdentity: (ike) => this.#policyInForce !== undefined && provesIdentity(this.#policyInForce, ike),
       ...(config.l2tp.redirect === null ? {} : { redirect: config.l2tp.redirect }),
       terminateIke: async (id) => this.#sidecar?.terminate(id),

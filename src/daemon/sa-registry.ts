@@ -34,8 +34,8 @@ export interface MarkDown {
   readonly type: 'mark-down';
   readonly mark: number;
   readonly reason: MarkDownReason;
-  /** Its IKE_SA, if that still stands, and the other marks that hang on it. */
-  readonly left?: { readonly ike: IkeInfo; readonly marks: readonly number[] };
+  /** Its IKE_SA, if that still stands. */
+  readonly left?: IkeInfo;
 }
 
 /**
@@ -68,14 +68,9 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
     return entry && info(mark, entry);
   }
 
-  /** The other marks that hang on its IKE SA: a client came back under it with another proposal, and the old CHILD_SA was adopted. */
-  sharing(mark: number): number[] {
-    const id = this.#marks.get(mark)?.ike.uniqueId;
-    return this.#marksOf(id).filter((other) => other !== mark);
-  }
-
-  #marksOf(id: string | undefined): number[] {
-    return [...this.#marks].filter(([, { ike }]) => ike.uniqueId === id).map(([mark]) => mark);
+  /** Of an IKE SA there are several where a client came back under it with another proposal, and the old CHILD_SA was adopted. */
+  marksOf(ikeId: string): number[] {
+    return [...this.#marks].filter(([, { ike }]) => ike.uniqueId === ikeId).map(([mark]) => mark);
   }
 
   all(): MarkInfo[] {
@@ -226,8 +221,7 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
     const entry = this.#marks.get(mark);
     if (entry === undefined) return;
     this.#marks.delete(mark);
-    const ike = this.#ikes.get(entry.ike.uniqueId);
-    const left = ike && { ike, marks: this.#marksOf(ike.uniqueId) };
+    const left = this.#ikes.get(entry.ike.uniqueId);
     this.#out.push({ type: 'mark-down', mark, reason, ...(left && { left }) });
   }
 

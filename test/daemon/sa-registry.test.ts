@@ -14,9 +14,7 @@ function drain(registry: SaRegistry): string[] {
 
 function line(out: RegistryOut): string {
   if (out.type === 'mark-down') {
-    const { left } = out;
-    const also = left && left.marks.length > 0 ? `, as do ${left.marks}` : '';
-    return `down ${out.mark} ${out.reason}${left ? `, ike=${left.ike.uniqueId} stays${also}` : ''}`;
+    return `down ${out.mark} ${out.reason}${out.left ? `, ike=${out.left.uniqueId} stays` : ''}`;
   }
   const { ike, current, children } = out.sa;
   const ids = children.map((c) => c.uniqueId).join(',');

@@ -162,7 +162,7 @@ export class Rig {
       sessionTimeoutMs: 0,
       ...options.connections,
       sa: (mark) => this.registry.lookup(mark),
-      sharing: (mark) => this.registry.sharing(mark),
+      marksOf: (ikeId) => this.registry.marksOf(ikeId),
       provesIdentity: options.provesIdentity ?? (() => true),
       terminateIke: async (id) => {
         this.acts.push(`terminate ${id}`);
