@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import type { ServerCertificate } from '../daemon/certificates.js';
 import { type Config, type IkeConfig, loadConfig } from '../daemon/config.js';
+import { globalAddresses, type Interfaces } from '../daemon/config-check.js';
 import { whyUnreadable } from '../daemon/errors.js';
 import { type User, UserStore } from '../daemon/users.js';
 import { apple } from './profile/apple.js';
@@ -59,7 +60,7 @@ export const addProfile: AddCommand = (program, context) => {
     .option('--route <network>', 'only this network goes through the tunnel; may be repeated', collect)
     .option(
       '--behind-nat',
-      'the gateway has a private address behind NAT; assumed when its listen addresses are private',
+      'the gateway is behind NAT; assumed when its IPv4 listen addresses are private and --server is another',
     )
     .option('--identity <id>', 'with the key of this identity of ike.psk_ids')
     .option('--with-password', "put the user's password in, too")
@@ -74,7 +75,7 @@ function make(context: Context, name: string, o: Options): void {
   const kind = Object.hasOwn(KINDS, o.for) ? KINDS[o.for] : undefined;
   if (kind === undefined) throw new UsageError(`--for ${printable(o.for)}: is not one of ${kinds}`);
   const config = loadConfig(context.config());
-  const fields = fieldsOf(config, name, o);
+  const fields = fieldsOf(config, name, o, listenOf(config, context.interfaces()));
   if (o.json === true) return context.print(JSON.stringify(fields));
   const profile = kind(fields);
   const signer = o.for === 'apple' && o.sign ? config.ike?.certificates?.server[0] : undefined;
@@ -91,13 +92,12 @@ function make(context: Context, name: string, o: Options): void {
   );
 }
 
-function fieldsOf(config: Config, name: string, o: Options): Fields {
+function fieldsOf(config: Config, name: string, o: Options, listen: readonly string[]): Fields {
   const { ike, usersFile } = config;
   if (ike === null) throw new UsageError('the gateway serves L2TP without IPsec: native clients cannot use it');
   const user = UserStore.load(usersFile).find(name);
   if (user === undefined) throw new UsageError(`${printable(name)}: no such user in ${usersFile}`);
   if (/\p{Cc}/u.test(user.name)) throw new UsageError('a user name with control characters cannot be in a profile');
-  const listen = config.listen.addresses === 'auto' ? [] : config.listen.addresses;
   const server = serverOf(o, listen);
   const { psk, group } = keyOf(ike, o);
   const password = o.withPassword === true ? passwordOf(user) : undefined;
@@ -113,14 +113,22 @@ function fieldsOf(config: Config, name: string, o: Options): Fields {
     psk,
     ...(group === undefined ? {} : { group }),
     routes,
-    behindNat: o.behindNat ?? (listen.length > 0 && !listen.includes(server) && listen.every(isPrivate)),
+    behindNat: o.behindNat ?? (!listen.includes(server) && isPrivateOnly(listen)),
   };
+}
+
+/** Where we listen; with `auto`, on the host where this runs. */
+function listenOf({ listen: { addresses, raw }, pool }: Config, interfaces: Interfaces): readonly string[] {
+  if (addresses !== 'auto') return addresses;
+  return globalAddresses(interfaces)
+    .filter((a) => a.address !== pool.gateway && a.on !== raw?.interface)
+    .map((a) => a.address);
 }
 
 function serverOf({ server }: Options, listen: readonly string[]): string {
   if (server === undefined) {
     if (listen.length !== 1)
-      throw new UsageError('--server: say what clients dial; `listen.addresses` does not name one address');
+      throw new UsageError('--server: say what clients dial; `listen.addresses` is not one address');
     return listen[0]!;
   }
   if (isIP(server) === 0 && !/^(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$/.test(server))
@@ -158,8 +166,11 @@ function text(option: string, value: string): string {
   return value;
 }
 
-/** RFC 1918. */
-const isPrivate = (address: string): boolean => ipaddr.parse(address).range() === 'private';
+/** RFC 1918, RFC 6598. A public IPv6 address beside them is not what Windows dials through a NAT of IPv4. */
+function isPrivateOnly(addresses: readonly string[]): boolean {
+  const ranges = addresses.filter((a) => isIP(a) === 4).map((a) => ipaddr.IPv4.parse(a).range());
+  return ranges.length > 0 && ranges.every((range) => range === 'private' || range === 'carrierGradeNat');
+}
 
 function save(path: string, data: string | Uint8Array): void {
   try {

@@ -1,6 +1,8 @@
-/** What the `lockstep` commands take from the world: a terminal, a prompt, time, the daemon's control socket. */
+/** What the `lockstep` commands take from the world: a terminal, a prompt, time, addresses, the daemon's control socket. */
+import { networkInterfaces } from 'node:os';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
+import type { Interfaces } from '../daemon/config-check.js';
 import { callControl } from '../daemon/control.js';
 import type { World } from '../daemon/doctor.js';
 
@@ -21,6 +23,8 @@ export interface Shell {
   wait(ms: number): Promise<boolean>;
   /** A line typed without echo, or, when standard input is no terminal, its first line. Undefined: none came. */
   readSecret(prompt: string): Promise<string | undefined>;
+  /** Of this host, with their addresses. */
+  interfaces(): Interfaces;
   /** What `doctor` looks at instead of this host, in tests. */
   readonly world?: World;
   /** Rejects with the daemon's sentence, or one that says why there was no answer. */
@@ -43,6 +47,7 @@ export const processShell = (version: string): Shell => ({
   typing: process.stdin.isTTY === true,
   wait: (ms) => new Promise((resolve) => setTimeout(() => resolve(true), ms)),
   readSecret,
+  interfaces: networkInterfaces,
   call: callDaemon,
 });
 

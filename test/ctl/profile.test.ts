@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import type { NetworkInterfaceInfo } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { linux } from '../../src/ctl/profile/linux.js';
+import type { Interfaces } from '../../src/daemon/config-check.js';
 import { runCtl, scratch } from '../lib/ctl-rig.js';
 
 /** Every character that means something to one of the languages. */
@@ -21,8 +23,11 @@ function make(t: Test, more = '', psk = NASTY) {
     'users.yaml',
     `users:\n  alice: {password: "it's \\\\ \\"q\\""}\n  hashed: {nt_hash: "44ebba8d5312b8d611474411f56989ae"}\n`,
   );
-  const run = (...args: string[]) => runCtl(['-c', join(dir, 'lockstep.yaml'), 'profile', ...args]);
-  return { dir, run, write };
+  const on =
+    (interfaces: Interfaces) =>
+    (...args: string[]) =>
+      runCtl(['-c', join(dir, 'lockstep.yaml'), 'profile', ...args], { interfaces });
+  return { dir, run: on({}), on, write };
 }
 
 t.test('windows: a PowerShell script with a byte order mark, single-quoted, nothing run with the key', async (t) => {
@@ -38,6 +43,7 @@ t.test('windows: a PowerShell script with a byte order mark, single-quoted, noth
   t.match(text, `L2tpPsk = 'a ''k''\u2019\u2019 "$x" \\b;<&>?%'\r\n`);
   t.match(text, "ServerAddress = '203.0.113.5'");
   t.match(text, /SplitTunneling = \$true/);
+  t.match(text, "EncryptionLevel = 'Optional'", 'of PPP, which has none here');
   t.match(text, "DestinationPrefix '192.168.9.0/24'");
   t.notMatch(text, /AssumeUDP/);
   t.notMatch(text, /"q"/, 'no password');
@@ -56,6 +62,33 @@ t.test('a private listen address and another name to dial: behind NAT', async (t
     JSON.parse((await run('alice', '--for', 'windows', '--json', '--server', server)).out).behindNat;
   t.equal(await behind('vpn.example.com'), true);
   t.equal(await behind('192.168.1.2'), false);
+});
+
+t.test('the addresses of the host, as `listen.addresses: auto` takes them', async (t) => {
+  const { on, write } = make(t);
+  const face = (...addresses: string[]) =>
+    addresses.map((address) => ({ address, internal: address.startsWith('127.') })) as NetworkInterfaceInfo[];
+  const lo = face('127.0.0.1');
+  write('lockstep.yaml', 'ike: {psk_file: psk}\nusers_file: users.yaml\n');
+  const fields = async (interfaces: Interfaces, ...args: string[]) =>
+    JSON.parse((await on({ lo, ...interfaces })('alice', '--for', 'windows', '--json', ...args)).out);
+  const home = face('192.168.1.2', 'fe80::1', '2001:db8::2');
+  const own = { lockstep0: face('10.99.0.1') };
+  const behind = async (interfaces: Interfaces, server = 'vpn.example.com') =>
+    (await fields(interfaces, '--server', server)).behindNat;
+  t.equal(await behind({ eth0: home, ...own }), true, 'behind a home router, with IPv6');
+  t.equal(await behind({ eth0: home, docker0: face('172.17.0.1'), ts0: face('100.64.0.7') }), true);
+  t.equal(await behind({ eth0: home, eth1: face('198.51.100.1') }), false, 'one address is public');
+  t.equal(await behind({ eth0: home }, '192.168.1.2'), false, 'clients dial the address itself');
+  t.equal(await behind({ eth0: face('2001:db8::2') }), false, 'no NAT in IPv6');
+  t.equal(await behind({}), false);
+  t.equal((await fields({ eth0: face('198.51.100.1'), ...own })).server, '198.51.100.1', 'the one there is');
+  t.match(await on({ eth0: home })('alice', '--for', 'linux'), { status: 2, err: /--server: say what clients dial/ });
+  write(
+    'lockstep.yaml',
+    'ike: {psk_file: psk}\nusers_file: users.yaml\nlisten: {raw: {interface: eth1, peers: [198.51.100.0/24]}}\n',
+  );
+  t.equal(await behind({ eth0: home, eth1: face('198.51.100.1') }), true, 'none of them serves IPsec');
 });
 
 t.test('apple: a property list that another reader understands', async (t) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { lockstep } from '../../src/ctl/program.js';
 import { callDaemon, type Shell } from '../../src/ctl/shell.js';
+import type { Interfaces } from '../../src/daemon/config-check.js';
 import { type ControlHandlers, ControlServer, type PoolView, type StatusView } from '../../src/daemon/control.js';
 import type { World } from '../../src/daemon/doctor.js';
 import type { TraceView } from '../../src/daemon/timeline.js';
@@ -91,6 +92,8 @@ export interface RunOptions {
   /** Standard input is a terminal. */
   readonly typing?: boolean;
   readonly world?: World;
+  /** Of the host; none when absent. */
+  readonly interfaces?: Interfaces;
   /** What comes at prompts. */
   readonly typed?: readonly string[];
   /** How often wait() says to go on; before each, `onWait`. */
@@ -116,6 +119,7 @@ export async function runCtl(args: readonly string[], options: RunOptions = {}):
       return waits-- > 0;
     },
     readSecret: async () => typed.shift(),
+    interfaces: () => options.interfaces ?? {},
     call: callDaemon,
     ...(options.world === undefined ? {} : { world: options.world }),
   };

@@ -19,7 +19,7 @@ export function windows(f: Fields): Profile {
     "  TunnelType = 'L2tp'",
     `  L2tpPsk = ${quoted(f.psk)}`,
     "  AuthenticationMethod = 'MSChapv2'",
-    "  EncryptionLevel = 'Required'",
+    "  EncryptionLevel = 'Optional'", // of PPP; IPsec encrypts
     '  RememberCredential = $true',
     `  SplitTunneling = $${split}`,
     '  Force = $true',
