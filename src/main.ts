@@ -5,6 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { Command } from 'commander';
 import { type Config, DEFAULT_CONFIG, loadConfig } from './daemon/config.js';
 import { checkOnHost, ownAddresses } from './daemon/config-check.js';
+import { SCHEMA } from './daemon/config-schema.js';
 import { ConfigError, EXIT } from './daemon/errors.js';
 import { firstRun } from './daemon/first-run.js';
 import { Gateway } from './daemon/gateway.js';
@@ -25,6 +26,8 @@ interface Arguments {
   readonly prepareIke?: boolean;
   readonly clean?: boolean;
 }
+
+const STATE_DIR = SCHEMA.state_dir.default as string;
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -51,7 +54,8 @@ const main = async (): Promise<void> => {
   if (existsSync(args.config)) {
     if (args.init === true) process.stdout.write(`${args.config} is there already: nothing was changed\n`);
   } else if (args.check !== true && args.prepareIke !== true && args.clean !== true) {
-    const greeting = firstRun(args.config);
+    // There the unit reads it, as a user of its own.
+    const greeting = firstRun(args.config, args.config === DEFAULT_CONFIG ? { stateDir: STATE_DIR } : {});
     if (greeting !== undefined) process.stdout.write(`${greeting}\n`);
   }
   if (args.init === true) return;

@@ -4,17 +4,20 @@
  * that was interrupted is simply run again.
  */
 import { randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { ipv4Network, overlap } from '../proto/aaa/address.js';
 import { globalAddresses, type Interfaces } from './config-check.js';
 import { ConfigError, whyUnreadable } from './errors.js';
+import { passOn, passOnReadOnly } from './ownership.js';
 
 export interface FirstRunOptions {
   readonly interfaces?: Interfaces;
   readonly random?: (n: number) => Uint8Array;
+  /** Where there is one, the daemon is run by its owner: what root writes is to be read by him. */
+  readonly stateDir?: string;
 }
 
 /**
@@ -23,7 +26,7 @@ export interface FirstRunOptions {
  */
 export function firstRun(
   configPath: string,
-  { interfaces = networkInterfaces(), random = randomBytes }: FirstRunOptions = {},
+  { interfaces = networkInterfaces(), random = randomBytes, stateDir }: FirstRunOptions = {},
 ): string | undefined {
   const path = resolve(configPath);
   const dir = dirname(path);
@@ -31,9 +34,12 @@ export function firstRun(
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const psk = grouped(random(PSK_BITS / 8));
     const password = grouped(random(PASSWORD_BITS / 8));
-    const newPsk = create(join(dir, 'psk'), `${psk}\n`);
-    const newUser = create(join(dir, 'users.yaml'), usersYaml(password));
-    if (!create(path, configYaml(freePool(interfaces)))) return undefined;
+    const daemon = stateDir !== undefined && existsSync(stateDir);
+    const own: Pass = (draft, to) => daemon && passOn(draft, to, stateDir);
+    const read: Pass = (draft, to) => daemon && passOnReadOnly(draft, to, stateDir);
+    const newPsk = create(join(dir, 'psk'), `${psk}\n`, own);
+    const newUser = create(join(dir, 'users.yaml'), usersYaml(password), own);
+    if (!create(path, configYaml(freePool(interfaces)), read)) return undefined;
     return greeting(dir, serverAddress(interfaces), newPsk ? psk : undefined, newUser ? password : undefined);
   } catch (e) {
     throw new ConfigError(
@@ -96,11 +102,15 @@ This is shown once. Behind a router, the server is the router's public address, 
 `;
 }
 
+/** Gives a draft to who runs the daemon. */
+type Pass = (draft: string, path: string) => unknown;
+
 /** Creates the file complete or not at all; false when there is one already. */
-function create(path: string, text: string): boolean {
+function create(path: string, text: string, pass: Pass): boolean {
   const draft = `${path}.${process.pid}.new`;
   writeFileSync(draft, text, { mode: 0o600, flag: 'wx' });
   try {
+    pass(draft, path);
     linkSync(draft, path);
     return true;
   } catch (e) {

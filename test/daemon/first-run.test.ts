@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chownSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import t from 'tap';
@@ -30,6 +30,28 @@ t.test('writes files for their owner only, which load, and says what to type', a
   for (const said of [psk, user?.name, user?.password?.reveal(), '198.51.99.4'])
     t.ok(text.includes(String(said)), 'said');
 });
+
+t.test(
+  'what root writes is for who runs the daemon: the owner of the state directory',
+  { skip: process.geteuid?.() !== 0 },
+  async (t) => {
+    const dir = t.testdir({ state: {} });
+    const path = join(dir, 'etc/lockstep.yaml');
+    const stateDir = join(dir, 'state');
+    chownSync(stateDir, 12_345, 12_346);
+    firstRun(path, { interfaces: host, stateDir });
+    const made = (file: string) => {
+      const { uid, gid } = statSync(join(dir, 'etc', file));
+      return [uid, gid, mode(join(dir, 'etc', file))];
+    };
+    for (const file of ['psk', 'users.yaml']) t.strictSame(made(file), [12_345, 12_346, '600'], file);
+    t.strictSame(made('lockstep.yaml'), [0, 12_346, '640'], 'which it may read');
+    const own = join(dir, 'own/lockstep.yaml');
+    firstRun(own, { interfaces: host, stateDir: join(dir, 'none') });
+    for (const file of readdirSync(dirname(own))) t.match(statSync(join(dirname(own), file)), { uid: 0, gid: 0 }, file);
+    t.equal(mode(own), '600', 'no such user here');
+  },
+);
 
 t.test('a second run changes nothing and says nothing', async (t) => {
   const path = join(t.testdir({}), 'lockstep.yaml');
