@@ -41,7 +41,7 @@ const teller =
 const YES = /^(yes|true|1)$/i;
 /** xl2tpd.conf keys that mean nothing here, or what Lockstep does anyway. */
 const XL2TPD_SILENT =
-  /^(port|name|length bit|pppoptfile|ppp debug|debug .*|require authentication|refuse authentication|ipsec saref|saref refinfo|force userspace|tx bps|rx bps|bps|flow bit|rws|assign ip|hostname|call rws|max retries)$/;
+  /^(name|length bit|pppoptfile|ppp debug|debug .*|require authentication|refuse authentication|ipsec saref|saref refinfo|force userspace|tx bps|rx bps|bps|flow bit|rws|assign ip|hostname|call rws|max retries)$/;
 
 /** @returns the settings and where the PPP options are */
 export function readXl2tpd(
@@ -51,32 +51,43 @@ export function readXl2tpd(
   const tell = teller(file, notes);
   const settings: ImportedSettings = {};
   const methods = new Map<string, boolean>();
+  const pool = new Set<string>();
+  const single = new Map<string, string>();
   let section = '';
-  let pppOptions: string | undefined;
+  let sections = 0;
   for (const [i, raw] of text.split('\n').entries()) {
     const line = raw.replace(/;.*$/, '').trim();
     const head = /^\[(.*)\]$/.exec(line)?.[1]?.trim().toLowerCase();
     if (head !== undefined) {
       section = head;
       if (section.startsWith('lac')) tell(i + 1, `[${section}]: Lockstep dials nobody`);
+      if (section.startsWith('lns') && ++sections > 1)
+        tell(i + 1, `[${section}]: one pool and the same options for all; where two sections differ, the last counts`);
     }
     const [, rawKey = '', value = ''] = /^([^=]+?)\s*=\s*(.*)$/.exec(line) ?? [];
     const key = rawKey.toLowerCase();
     if (key === '' || section.startsWith('lac')) continue;
     if (key === 'lac') tell(i + 1, 'lac: who may connect is decided by IPsec and the users');
-    else if (key === 'ip range') settings['pool.ipv4'] = value.split(',').map((r) => r.replace(/\s/g, ''));
-    else if (key === 'local ip') settings['pool.gateway'] = value;
-    else if (key === 'listen-addr') settings['listen.addresses'] = [value];
-    else if (key === 'pppoptfile') pppOptions = value;
-    else if (/^(require|refuse) (chap|pap)$/.test(key)) {
+    else if (key === 'ip range') for (const range of value.split(',')) pool.add(range.replace(/\s/g, ''));
+    else if (key === 'local ip' || key === 'listen-addr' || key === 'pppoptfile') {
+      const before = single.get(key) ?? value;
+      if (before !== value) tell(i + 1, `${key}: takes the place of ${before}`);
+      single.set(key, value);
+    } else if (key === 'port') {
+      if (value !== '1701') tell(i + 1, `port: ${value}: Lockstep serves UDP 1701 only`);
+    } else if (/^(require|refuse) (chap|pap)$/.test(key)) {
       const [verb, method] = key.split(' ') as [string, string];
       methods.set(method, (verb === 'require') === YES.test(value));
     } else if (key === 'challenge' && YES.test(value))
       tell(i + 1, 'challenge: set `l2tp.secret_file` to the tunnel secret');
     else if (!XL2TPD_SILENT.test(key)) tell(i + 1, `${key}: has no counterpart`);
   }
+  const [gateway, listen] = [single.get('local ip'), single.get('listen-addr')];
+  if (pool.size > 0) settings['pool.ipv4'] = [...pool];
+  if (gateway !== undefined) settings['pool.gateway'] = gateway;
+  if (listen !== undefined) settings['listen.addresses'] = [listen];
   if (methods.get('pap') === true) settings['ppp.auth'] = ['mschapv2', 'pap'];
-  return { settings, pppOptions };
+  return { settings, pppOptions: single.get('pppoptfile') };
 }
 
 /** pppd options that mean nothing here, or what Lockstep does anyway. */
@@ -143,11 +154,14 @@ export function readChapSecrets({ file, text }: Source, notes: Note[]): Imported
       tell(i + 1, refused);
       continue;
     }
-    const address = where.length === 1 && isIPv4(where[0]!) ? where[0]! : undefined;
+    const [first = '*', ...others] = where;
+    const address = isIPv4(first) ? first : undefined;
     const twice = address !== undefined && addresses.has(address);
     if (twice) tell(i + 1, `${name}: ${address} belongs to another already; an address of the pool instead`);
-    else if (address === undefined && where.some((w) => w !== '*'))
+    else if (address === undefined && first !== '*')
       tell(i + 1, `${name}: ${where.join(' ')}: an address of the pool instead`);
+    if ((address !== undefined || first === '*') && others.length > 0)
+      tell(i + 1, `${name}: ${others.join(' ')}: not taken over; for a rate, \`lockstep user set-rate\``);
     if (address !== undefined) addresses.add(address);
     users.set(name, { name, password, ...(address === undefined || twice ? {} : { address }) });
   }

@@ -150,7 +150,11 @@ const texts = ({ settings, users = [], psks = [], notes }: Gathered): Record<str
       { lineWidth: 0 },
     );
   }
-  if (settings === undefined) return files;
+  if (settings === undefined) {
+    for (const [i, { peers }] of ranges.entries())
+      notes.push({ where: `psk.${i + 1}`, text: `name it in \`ike.psk_ranges\`, for the peers [${peers.join(', ')}]` });
+    return files;
+  }
   if (psks.length === 0)
     throw new UsageError(`no pre-shared key was found in ${KEYS}: nobody could connect, and nothing was written`);
   const nested: Record<string, unknown> = {

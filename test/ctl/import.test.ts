@@ -2,7 +2,7 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync, w
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { readIpsecSecrets, words } from '../../src/ctl/import-read.js';
+import { type Note, readChapSecrets, readIpsecSecrets, readXl2tpd, words } from '../../src/ctl/import-read.js';
 import { loadConfig } from '../../src/daemon/config.js';
 import { UserStore } from '../../src/daemon/users.js';
 import { runCtl, scratch } from '../lib/ctl-rig.js';
@@ -95,6 +95,14 @@ t.test('users alone, the key alone', async (t) => {
   t.equal(readFileSync(join(out, 'psk'), 'utf8'), 'fixtureSharedKey20ab\n');
 });
 
+t.test('keys of networks alone: no configuration names them yet', async (t) => {
+  const out = scratch(t);
+  const ran = await runCtl(['import', 'ipsec.secrets', fixture('debian', 'etc/ipsec.secrets'), '--out', out]);
+  t.equal(ran.status, 0, ran.err);
+  t.match(readdirSync(out).sort(), ['psk', 'psk.1']);
+  t.match(ran.out, /\n {2}psk\.1: name it in `ike\.psk_ranges`, for the peers \[203\.0\.113\.7\/32\]$/);
+});
+
 t.test('nothing is overwritten without --force; nothing is written that lockstepd would not take', async (t) => {
   const out = scratch(t);
   writeFileSync(join(out, 'users.yaml'), 'mine');
@@ -161,6 +169,55 @@ t.test('bad input', async (t) => {
     status: 2,
     err: 'lockstep: nothing was found that could be taken over',
   });
+});
+
+t.test('sections and lines that are there twice, and another port', async (t) => {
+  const notes: Note[] = [];
+  const text = `[global]
+port = 1702
+[lns a]
+ip range = 10.9.0.10-10.9.0.20
+ip range = 10.9.0.30 - 10.9.0.40, 10.9.0.10-10.9.0.20
+local ip = 10.9.0.1
+pppoptfile = /etc/ppp/a
+[lns b]
+ip range = 10.8.0.10-10.8.0.20
+local ip = 10.8.0.1
+pppoptfile = /etc/ppp/a`;
+  t.strictSame(readXl2tpd({ file: 'x', text }, notes), {
+    settings: {
+      'pool.ipv4': ['10.9.0.10-10.9.0.20', '10.9.0.30-10.9.0.40', '10.8.0.10-10.8.0.20'],
+      'pool.gateway': '10.8.0.1',
+    },
+    pppOptions: '/etc/ppp/a',
+  });
+  t.strictSame(
+    notes.map((n) => `${n.where} ${n.text}`),
+    [
+      'x:2 port: 1702: Lockstep serves UDP 1701 only',
+      'x:8 [lns b]: one pool and the same options for all; where two sections differ, the last counts',
+      'x:10 local ip: takes the place of 10.9.0.1',
+    ],
+  );
+});
+
+t.test("accel-ppp's chap-secrets: the address is read, the rate behind it is told", async (t) => {
+  const notes: Note[] = [];
+  const text = 'alice * a 10.9.0.7 2048/1024\nbob * b * 512\ncarol * c pool1 512\ndora * d *\n';
+  t.strictSame(readChapSecrets({ file: 'c', text }, notes), [
+    { name: 'alice', password: 'a', address: '10.9.0.7' },
+    { name: 'bob', password: 'b' },
+    { name: 'carol', password: 'c' },
+    { name: 'dora', password: 'd' },
+  ]);
+  t.strictSame(
+    notes.map((n) => `${n.where} ${n.text}`),
+    [
+      'c:1 alice: 2048/1024: not taken over; for a rate, `lockstep user set-rate`',
+      'c:2 bob: 512: not taken over; for a rate, `lockstep user set-rate`',
+      'c:3 carol: pool1 512: an address of the pool instead',
+    ],
+  );
 });
 
 t.test('words and keys as the old programs read them', async (t) => {
