@@ -57,9 +57,7 @@ export function checkConfig(config: Config): void {
       );
   });
   for (const [i, route] of routes.entries()) {
-    const network = ipv4Network(route);
-    if (network === undefined)
-      throw new ConfigError(origin('routes', [i]), `routes[${i}]`, `${route} is not IPv4`, 'IPv4 networks');
+    const network = ipv4Network(route)!;
     // A network around the pool is fine: the pool's own route is more specific.
     const clash = pool.ranges.find((r) => overlap(r, network) && !(network.first <= r.first && r.last <= network.last));
     if (clash !== undefined)

@@ -190,6 +190,15 @@ export const cidr: Format<string> = format('a network such as 192.0.2.0/24 or 20
   return network.toString() === parsed.toString() ? `${network.toString()}/${length}` : undefined;
 });
 
+const IPV4_NETWORK = 'an IPv4 network such as 192.0.2.0/24, host bits zero';
+
+/** An IPv4 network; a bare address is a network of one. */
+export const network4: Format<string> = format(IPV4_NETWORK, (raw) => {
+  const network = tryCidr(raw);
+  if (network?.includes(':')) throw new NotAllowed([], raw, IPV4_NETWORK, 'is not IPv4');
+  return network;
+});
+
 /** An IPv6 network of unicast addresses whose length is in these bounds. */
 export const network6 = (least: number, most: number): Format<string> =>
   format(`an IPv6 network such as 2001:db8::/${Math.min(most, 56)}, /${least} to /${most}, host bits zero`, (raw) => {
@@ -200,7 +209,7 @@ export const network6 = (least: number, most: number): Format<string> =>
     return length >= least && length <= most ? normal : undefined;
   });
 
-function tryCidr(raw: string): string | undefined {
+function tryCidr(raw: unknown): string | undefined {
   try {
     return cidr(raw);
   } catch {

@@ -33,7 +33,7 @@ export const SCHEMA = {
       'auto',
     ),
     raw: leaf(
-      'L2TP *without IPsec* for named peers on one interface: `{interface: name, peers: [network, ...]}`. For a trusted network only: whoever is on it reads and forges what passes. A warning at each start. Without a section `ike`, nothing of IPsec is started.',
+      'L2TP *without IPsec* for named peers on one interface: `{interface: name, peers: [network, ...]}`. For a trusted network only: whoever is on it reads and forges what passes. Peers are networks of /8 (IPv4), /16 (IPv6) or smaller. A warning at each start. Without a section `ike`, nothing of IPsec is started.',
       f.optional(f.record({ interface: interfaceName, peers: f.list(f.cidr, { min: 1, max: 256 }) })),
       null,
       'not set',
@@ -136,13 +136,13 @@ export const SCHEMA = {
   nbns: leaf('NetBIOS name servers told to clients (two at most).', f.list(f.ip(4), { max: 2 }), []),
   routes: leaf(
     'IPv4 networks behind the gateway that clients may reach. Empty: any.',
-    f.list(f.cidr, { max: 256 }),
+    f.list(f.network4, { max: 256 }),
     [],
   ),
   dhcp: {
     routes: leaf(
       'Networks that clients with a split tunnel are told (options 121 and 249 in the answer to a DHCPINFORM). `auto`: those of `routes`. Empty: none. Users may have others (`routes` in the users file). `0.0.0.0/0` is a full tunnel, for it alone. Read again on SIGHUP.',
-      f.wordOr('auto', f.list(f.cidr, { max: 64 })),
+      f.wordOr('auto', f.list(f.network4, { max: 64 })),
       'auto',
     ),
     domain: leaf(
@@ -190,7 +190,7 @@ export const SCHEMA = {
       'any',
     ),
     password_change: leaf(
-      'Clients may set a new password in place of one marked `expired` in the users file, with MS-CHAPv2 (RFC 2759 §7), within EAP too. The daemon then writes the users file, so it must be allowed to: see [users.yaml](#usersyaml).',
+      'Clients may set a new password in place of one marked `expired` in the users file, with MS-CHAPv2 (RFC 2759 §7), within EAP too. The daemon then writes the users file, so that must lie where it may: `users_file: /var/lib/lockstep/users.yaml`.',
       f.bool,
       false,
     ),
@@ -256,7 +256,8 @@ export const SCHEMA = {
     ),
   },
   limits: {
-    tunnels: leaf('Tunnels at one time.', f.int(1, 65_535), 10_000),
+    // Tunnel ids have 16 bits, and some must be free for refusals.
+    tunnels: leaf('Tunnels at one time.', f.int(1, 65_000), 10_000),
     sessions: leaf('Sessions at one time. More than 65 000 need several in a tunnel.', f.int(1, 100_000), 10_000),
     half_open: leaf('Tunnels that have not finished their set-up.', f.int(1, 65_535), 1_024),
     half_open_per_address: leaf(
@@ -289,7 +290,7 @@ export const SCHEMA = {
     ),
   },
   identity: leaf(
-    'Binds users to machines: `{alice: "*.example.com", bob: ["C=DE, O=Example, CN=laptop-7", bob@example.com]}`. Such a user may log in only over an IKE SA whose peer identity matches one of the patterns; anyone else may from anywhere. The identity is the text charon prints as `remote-id` (`lockstep sessions` and `ike.child-up` show it): the ID the client sent, which is an address, a host name, an e-mail address or a distinguished name such as `C=DE, O=Example, CN=laptop-7`; with a certificate, the certificate must contain it. A pattern must match all of it; `*` stands for any characters or none, commas and dots too, every other character for itself, and upper and lower case of A to Z are the same. The identity must be proven, by a certificate or by a key of `ike.psk_ids` (which says when it proves): with another pre-shared key it is only what the client says, and a bound user is refused. The client sees a wrong password. Read again on SIGHUP; sessions that are up stay.',
+    'Binds users to machines: `{alice: "*.example.com", bob: ["C=DE, O=Example, CN=laptop-7", bob@example.com]}`. Such a user may log in only over an IKE SA whose peer identity matches one of the patterns; anyone else may from anywhere. The identity is the text charon prints as `remote-id` (`lockstep session <id>`, `lockstep sessions --json` and `ike.child-up` show it): the ID the client sent, which is an address, a host name, an e-mail address or a distinguished name such as `C=DE, O=Example, CN=laptop-7`; with a certificate, the certificate must contain it. A pattern must match all of it; `*` stands for any characters or none, commas and dots too, every other character for itself, and upper and lower case of A to Z are the same. The identity must be proven, by a certificate or by a key of `ike.psk_ids` (which says when it proves): with another pre-shared key it is only what the client says, and a bound user is refused. The client sees a wrong password. Read again on SIGHUP; sessions that are up stay.',
     f.mapping('user names', f.oneOrMore(f.text('a pattern of 1 to 1024 characters', /^[^\p{Cc}]{1,1024}$/u))),
     {},
     'none',

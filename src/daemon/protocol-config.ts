@@ -16,9 +16,6 @@ const EMPTY_TUNNEL_MS = 20_000;
 /** Probes left unanswered before a peer is dead. */
 const DPD_TRIES = 5;
 
-/** Tunnel ids have 16 bits, and some must be free for refusals. */
-const MOST_TUNNELS = 65_000;
-
 const random = pooledRandom();
 
 const seconds = (ms: number): number => Math.round(ms / 1_000);
@@ -34,7 +31,7 @@ export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
     random,
     limits: {
       ...defaultLimits,
-      maxTunnels: Math.min(limits.tunnels, MOST_TUNNELS),
+      maxTunnels: limits.tunnels,
       maxHalfOpen: limits.halfOpen,
       maxHalfOpenPerPeer: limits.halfOpenPerAddress,
     },

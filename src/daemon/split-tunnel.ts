@@ -18,17 +18,16 @@ interface Problem {
 
 /** The first thing wrong with a list of networks for a client, given the ones (`routes`) it may reach; empty: any. */
 export function splitTunnelProblem(networks: readonly string[], reachable: readonly string[]): Problem | undefined {
-  const ranges = reachable.map(ipv4Network);
+  const ranges = reachable.map((network) => ipv4Network(network)!);
   for (const [at, network] of networks.entries()) {
-    const range = ipv4Network(network);
-    if (range === undefined) return { at, problem: `${network} is not IPv4`, allowed: 'IPv4 networks' };
+    const range = ipv4Network(network)!;
     if (network === FULL_TUNNEL && networks.length > 1)
       return {
         at,
         problem: `${network} sends all traffic through the tunnel, which the other networks contradict`,
         allowed: `the networks behind the gateway, or ${network} alone for a full tunnel`,
       };
-    const reached = ranges.some((r) => r !== undefined && inRange(range.first, r) && inRange(range.last, r));
+    const reached = ranges.some((r) => inRange(range.first, r) && inRange(range.last, r));
     if (reachable.length > 0 && !reached)
       return { at, problem: `${network} is in no network of \`routes\``, allowed: 'networks that clients may reach' };
   }

@@ -6,7 +6,7 @@ import { ipv4ToNumber } from '../proto/aaa/address.js';
 import { ntPasswordHash } from '../proto/ppp/mschap.js';
 import type { Config } from './config.js';
 import { excludedAddresses } from './config-check.js';
-import { cidr, ip, list, NotAllowed } from './config-format.js';
+import { ip, list, NotAllowed, network4 } from './config-format.js';
 import { parseYaml, type YamlFile } from './config-yaml.js';
 import { ConfigError, nearest, type Origin, show } from './errors.js';
 import { Secret } from './secret.js';
@@ -285,6 +285,6 @@ function origin(yaml: YamlFile, path: readonly string[]): Origin {
 }
 
 const KEYS = ['password', 'nt_hash', 'address', 'disabled', 'expired', 'sessions', 'limit', 'routes'];
-const NETWORKS = list(cidr);
+const NETWORKS = list(network4);
 const MAX_LIMIT = 1_000_000_000_000;
 /* Implementation */ export const MAX_USERS_FILE = 4 * 1024 * 1024;

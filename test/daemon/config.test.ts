@@ -169,9 +169,13 @@ t.test('a mistake is one sentence with file, line, key, value and what is allowe
     ],
     [
       'routes: [10.0.0.1/8]',
-      ':1: routes[0]: 10.0.0.1/8 is not allowed; allowed: a network such as 192.0.2.0/24 or 2001:db8::/32, host bits zero',
+      ':1: routes[0]: 10.0.0.1/8 is not allowed; allowed: an IPv4 network such as 192.0.2.0/24, host bits zero',
     ],
-    ['routes: ["2001:db8::/32"]', ':1: routes[0]: 2001:db8::/32 is not IPv4; allowed: IPv4 networks'],
+    [
+      'routes: ["2001:db8::/32"]',
+      ':1: routes[0]: 2001:db8::/32 is not IPv4; allowed: an IPv4 network such as 192.0.2.0/24, host bits zero',
+    ],
+    ['limits: {tunnels: 65001}', ':1: limits.tunnels: 65001 is not allowed; allowed: a whole number from 1 to 65000'],
     [
       'ppp:\n  mtuu: 1400',
       ':2: ppp.mtuu: is an unknown key; allowed: auth, eap, realms, password_change, mtu, echo_interval, echo_failures, mtu_probe_interval, setup_timeout, auth_tries (did you mean mtu?)',
@@ -257,7 +261,7 @@ t.test('a mistake is one sentence with file, line, key, value and what is allowe
     ],
     [
       'dhcp:\n  routes:\n    - "2001:db8::/32"',
-      ':3: dhcp.routes[0]: 2001:db8::/32 is not IPv4; allowed: IPv4 networks',
+      ':3: dhcp.routes[0]: 2001:db8::/32 is not IPv4; allowed: an IPv4 network such as 192.0.2.0/24, host bits zero',
     ],
     [
       'dhcp: {routes: [10.0.0.0/8, 0.0.0.0/0]}',

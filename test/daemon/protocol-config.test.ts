@@ -18,6 +18,12 @@ t.test('RFC 2661 §5.8 SHOULD: the number of retransmissions can be configured',
   t.equal(cycle('l2tp: {retransmissions: 10}'), 1_000 + 2_000 + 4_000 + 8 * 8_000);
 });
 
+t.test('as many tunnels as the configuration says, up to what ids leave room for', async (t) => {
+  const most = (yaml: string) => endpointConfig(load(t, yaml)).limits.maxTunnels;
+  t.equal(most(''), 10_000);
+  t.equal(most('limits: {tunnels: 65000}'), 65_000);
+});
+
 t.test('how packets are carried: DSCP, small ones first, numbered ones in order', async (t) => {
   const transit = (yaml: string) => transitState(load(t, yaml));
   t.strictSame(transit(''), { dscp: 'copy', smallFirst: false, reorder: 0 });

@@ -91,7 +91,11 @@ t.test('a mistake is one sentence with the line and without the secret', async (
     ],
     [
       'users:\n  a:\n    password: x\n    routes: [10.1.0.1/16]',
-      ':4: users.a.routes: 10.1.0.1/16 is not allowed; allowed: a network such as 192.0.2.0/24 or 2001:db8::/32, host bits zero',
+      ':4: users.a.routes: 10.1.0.1/16 is not allowed; allowed: an IPv4 network such as 192.0.2.0/24, host bits zero',
+    ],
+    [
+      'users:\n  a:\n    password: x\n    routes: ["2001:db8::/32"]',
+      ':4: users.a.routes: 2001:db8::/32 is not IPv4; allowed: an IPv4 network such as 192.0.2.0/24, host bits zero',
     ],
     [
       'users:\n  a:\n    password: 123456',
