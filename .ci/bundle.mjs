@@ -78,9 +78,11 @@ writeFileSync(join(out, 'share/third-party-licences.txt'), `${licences.join(`\n\
 
 const commands = { lockstepd: join(root, 'dist/src/main.js'), lockstep: join(root, 'dist/src/ctl.js') };
 if (!existsSync(commands.lockstep)) throw new Error('compile first: npm run build');
-const { leaves, envName } = await import(pathToFileURL(join(root, 'dist/src/daemon/config-schema.js')));
-for (const [file, text] of Object.entries(manPages({ commands, version, leaves: leaves(), envName })))
-  writeFileSync(join(out, 'share', file), text);
+const daemon = (module) => import(pathToFileURL(join(root, `dist/src/daemon/${module}.js`)));
+const { leaves, envName, ENV_LESS: envLess } = await daemon('config-schema');
+const { USERS: users } = await daemon('config-doc');
+const pages = manPages({ commands, version, leaves: leaves(), envName, envLess, users });
+for (const [file, text] of Object.entries(pages)) writeFileSync(join(out, 'share', file), text);
 for (const command of Object.keys(commands)) {
   mkdirSync(join(out, 'share/completions'), { recursive: true });
   writeFileSync(join(out, 'share/completions', command), completion(command, commands[command]));

@@ -55,7 +55,14 @@ const roff = (text) =>
     .replace(/\\/g, '\\e')
     .replace(/-/g, '\\-')
     .replace(/^(['.])/gm, '\\&$1')
-    .replace(/`([^`]*)`/g, '\\fI$1\\fR');
+    .replace(/`([^`]*)`/g, '\\fI$1\\fR')
+    .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1');
+/** Paragraphs of Markdown, and blocks of code. */
+const prose = (markdown) =>
+  markdown.split('\n\n').flatMap((part) => {
+    const code = /^```\w*\n([\s\S]*?)\n```$/.exec(part)?.[1];
+    return code === undefined ? ['.PP', roff(part)] : ['.PP', '.nf', roff(code), '.fi'];
+  });
 const items = (list) => list.flatMap(({ term, text }) => ['.TP', `.B ${roff(term)}`, roff(text)]);
 const exits = (column) =>
   exitCodes()
@@ -84,7 +91,7 @@ function commandPart(help) {
 }
 
 /** File name -> text. */
-export function manPages({ commands, version, leaves, envName }) {
+export function manPages({ commands, version, leaves, envName, envLess, users }) {
   const daemon = helpOf(commands.lockstepd, 'lockstepd');
   const operator = helpOf(commands.lockstep, 'lockstep');
   return {
@@ -97,9 +104,12 @@ export function manPages({ commands, version, leaves, envName }) {
         items([
           {
             term: 'SIGHUP',
-            text: 'reads the users, keys and proposals again; nothing that is connected is disconnected',
+            text: 'reads users, identity and dhcp, keys, certificates, revocation lists, proposals and lifetimes again; nobody is disconnected. The log says what waits for a restart; with a mistake in a file nothing changes',
           },
-          { term: 'SIGTERM, SIGINT', text: 'end the sessions in order, then the daemon' },
+          {
+            term: 'SIGTERM, SIGINT',
+            text: 'end the sessions in order, then the daemon. A second one, a second later or more, ends it at once with status 1',
+          },
         ]),
       ],
       ['EXIT STATUS', exits(1)],
@@ -124,9 +134,10 @@ export function manPages({ commands, version, leaves, envName }) {
         leaves.flatMap(([key, leaf]) => [
           '.TP',
           `.B ${roff(key)}`,
-          `${roff(leaf.doc)} Allowed: ${roff(leaf.format.allowed)}. Default: ${roff(leaf.shown ?? (Array.isArray(leaf.default) ? `[${leaf.default.join(', ')}]` : String(leaf.default)))}. Environment: ${roff(envName(key))}.`,
+          `${roff(leaf.doc)} Allowed: ${roff(leaf.format.allowed)}. Default: ${roff(leaf.shown ?? (Array.isArray(leaf.default) ? `[${leaf.default.join(', ')}]` : String(leaf.default)))}. Environment: ${envLess.has(key) ? 'none' : roff(envName(key))}.`,
         ]),
       ],
+      ['USERS.YAML', prose(users)],
       ['SEE ALSO', [`${SEE('lockstepd', 8)}, \\fI/usr/share/doc/lockstep/config.md.gz\\fR`]],
     ]),
   };

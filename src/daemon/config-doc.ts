@@ -9,6 +9,7 @@ export function describe(): string {
     HEAD,
     ...sections.map(([name, node]) => section(name, leaves(node, `${name}.`))),
     section('The rest', leaves(Object.fromEntries(single))),
+    `## users.yaml\n\n${USERS}`,
     TAIL,
   ].join('\n\n');
 }
@@ -42,9 +43,8 @@ file, and options of the command line beat both; in the environment, lists are w
 at the file's directory. A mistake stops the daemon with exit code 2 and one sentence: file, line, key, value and what is
 allowed. \`lockstepd --check\` only looks for mistakes. [users.yaml](#usersyaml) is described at the end.`;
 
-const TAIL = `## users.yaml
-
-\`\`\`yaml
+/** What is in users.yaml, for the page and for the manual. */
+export const USERS = `\`\`\`yaml
 users:
   alice: {password: "correct horse battery staple"}
   bob: {nt_hash: "44ebba8d5312b8d611474411f56989ae", address: 10.99.0.50}
@@ -63,9 +63,9 @@ MS-CHAPv2 may set a new one in the same breath, and Windows asks for it; it take
 (\`password\` or \`nt_hash\`), and \`expired\` goes. So the daemon must be able to write the file and make another beside it: put it
 where only it can, \`users_file: /var/lib/lockstep/users.yaml\`, for its unit may write nothing below /etc. A file that cannot be written
 is said at the start (\`users.not-writable\`), and refuses the change (\`cause: change-failed\`), not the user's next try. Control characters in a new password refuse it, too. Whoever types
-one has what is left of \`ppp.setup_timeout\`: make that longer where people need more than a minute.
+one has what is left of \`ppp.setup_timeout\`: make that longer where people need more than a minute.`;
 
-## What SIGHUP takes over
+const TAIL = `## What SIGHUP takes over
 
 The users, \`users_file\`, \`identity\` and \`dhcp.\`; keys, certificates, revocation lists, proposals and lifetimes: all of \`ike.\` but \`ike.aggressive\`, \`ike.charon\`,
 \`ike.allow_foreign\` and \`ike.vici\`. Clients that are connected stay, under what they connected with; new ones need the new.

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { leaves } from '../../src/daemon/config-schema.js';
+import { USERS } from '../../src/daemon/config-doc.js';
+import { ENV_LESS, envName, leaves } from '../../src/daemon/config-schema.js';
 import { EXIT } from '../../src/daemon/errors.js';
 
 interface Help {
@@ -16,7 +17,7 @@ interface Man {
 const at = (path: string) => new URL(`../../../${path}`, import.meta.url);
 const man = (await import(at('.ci/man.mjs').href)) as Man;
 const commands = { lockstepd: at('dist/src/main.js').pathname, lockstep: at('dist/src/ctl.js').pathname };
-const pages = man.manPages({ commands, version: '1', leaves: leaves(), envName: (key: string) => key });
+const pages = man.manPages({ commands, version: '1', leaves: leaves(), envName, envLess: ENV_LESS, users: USERS });
 const plain = (page: string) => pages[page]!.replaceAll('\\-', '-');
 const all = (help: Help): Help[] => [help, ...help.commands.flatMap(all)];
 
@@ -46,4 +47,18 @@ t.test('exit codes are those of the code', async (t) => {
 
 t.test('every setting is in lockstep.yaml(5)', async (t) => {
   for (const [key] of leaves()) t.ok(plain('lockstep.yaml.5').includes(`.B ${key}\n`), key);
+});
+
+t.test('a setting has the variable in its environment that it reads, or none', async (t) => {
+  const page = plain('lockstep.yaml.5').replaceAll('\\fI', '').replaceAll('\\fR', '');
+  for (const [key] of leaves()) {
+    const [, said] = page.split(`.B ${key}\n`)[1]!.match(/ Environment: (\S+)\.\n/) ?? [];
+    t.equal(said, ENV_LESS.has(key) ? 'none' : envName(key), key);
+  }
+});
+
+t.test('users.yaml is in lockstep.yaml(5), and no page has the marks of Markdown', async (t) => {
+  const page = plain('lockstep.yaml.5');
+  t.match(page, /\.SH USERS\.YAML\n\.PP\n\.nf\nusers:\n {2}alice: \{password: .*\n[\s\S]*\n\.fi\n\.PP\nEach user has/);
+  for (const [name, text] of Object.entries(pages)) t.notMatch(text, /`|\]\(/, name);
 });
