@@ -53,7 +53,9 @@ const git = (...args: string[]): string => execFileSync('git', args, { encoding:
 const changed =
   git('status', '--porcelain', '-uno', '--', ':!bench/results.md') === '' ? '' : ' with uncommitted changes';
 const date = new Date().toISOString().slice(0, 16).replace('T', ' ');
-const machine = `${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}`;
+/** Without what a distribution or a host adds to it. */
+const kernel = release().replace(/^([\d.]+).*/, '$1');
+const machine = `${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${cpus().length} cores, Linux ${kernel}, Node ${process.version}`;
 
 const table = (rows: readonly Row[]): string =>
   ['| what | median (lowest-highest) | limit of the same run | ratio |', '|---|---|---|---|']
