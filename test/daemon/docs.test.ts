@@ -39,7 +39,7 @@ t.test('every warning and error in the log has an entry that says what to do', a
     ...[...text.matchAll(/log\.(?:warn|error)\(\s*'([a-z0-9.-]+)'/g)].map((m) => m[1]!),
     ...[...text.matchAll(/note\([^;]{0,80}?'(l2tp\.[a-z0-9.-]+)'/g)].map((m) => m[1]!),
     ...[...text.matchAll(/fatal\('([a-z.]+)'\)/g)].map((m) => m[1]!),
-    ...[...text.matchAll(/warn\(\s*'(config\.[a-z-]+)'/g)].map((m) => m[1]!),
+    ...[...text.matchAll(/warn\(\s*'((?:config|users)\.[a-z-]+)'/g)].map((m) => m[1]!),
   ]);
   t.ok(events.length > 20, 'the patterns still find them');
   for (const event of new Set(events)) t.ok(page.includes(`\`${event}\``), event);
