@@ -125,7 +125,7 @@ class Lac {
       hostName: 'bench',
       random: randomBytes,
       receiveWindow: 64,
-      limits: { ...defaultLimits, maxTunnelsPerPeer: many, maxHalfOpen: many, maxHalfOpenPerPeer: many },
+      limits: { ...defaultLimits, maxTunnelsPerPeer: many, maxHalfOpen: many, maxHalfOpenPerAddress: many },
       ...(options.secret === undefined ? {} : { secret: () => Buffer.from(options.secret!) }),
     });
     this.#endpoint = this.#drive.add(new Endpoint(config), (out) => this.#onEndpoint(out));

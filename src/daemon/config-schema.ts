@@ -261,7 +261,7 @@ export const SCHEMA = {
     sessions: leaf('Sessions at one time. More than 65 000 need several in a tunnel.', f.int(1, 100_000), 10_000),
     half_open: leaf('Tunnels that have not finished their set-up.', f.int(1, 65_535), 1_024),
     half_open_per_address: leaf(
-      'The same from one public address, which may hide a whole office.',
+      'The same from one public address, which may hide a whole office; and as many of its sessions that have not authenticated.',
       f.int(1, 65_535),
       64,
     ),

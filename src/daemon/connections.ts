@@ -8,6 +8,7 @@
  */
 import { isIP } from 'node:net';
 import type { Dataplane, Upcall } from '../io/dataplane.js';
+import { LAST_MARK } from '../io/fwmarks.js';
 import type { Endpoint } from '../proto/l2tp/endpoint.js';
 import type { EndpointIn, EndpointOut } from '../proto/l2tp/events.js';
 import type { Instant } from '../proto/machine.js';
@@ -17,8 +18,9 @@ import { adviceFor, type EndCause } from './advice.js';
 import type { Drive, Driven } from './drive.js';
 import { ikeFields, peerFields } from './facts.js';
 import { HoldQueue } from './hold.js';
-import { innerMtu, probeSizes } from './mtu.js';
-import { Registry, type Tunnel } from './registry.js';
+import type { Proof } from './ipsec-policy.js';
+import { innerMtu, type Outer, probeSizes } from './mtu.js';
+import { Registry, type Session, type Tunnel } from './registry.js';
 import type { IkeInfo, MarkDown, MarkInfo, RegistryOut } from './sa-registry.js';
 import { Sessions, type SessionsOptions } from './sessions.js';
 
@@ -40,11 +42,16 @@ const SA_LINGER_MS = 7_000;
  */
 const TRAFFIC_CHECK_MS = 10_000;
 
+/** An SA under which nobody has dialled for so long goes: a client that knows no DPD would leave it for hours. */
+const UNUSED_MS = 600_000;
+
 /** Who has a new IKE SA dials L2TP within this, or does not mean to: `ike.no-l2tp` says so then. */
 const FRESH_MS = NO_L2TP_HINT_MS;
 
 /** A tunnel that is being set up is up or given up by then (40 s). */
 const REDIAL_MS = 45_000;
+
+const MARKS_HINT = `charon counts on: rules of others that use marks above ${LAST_MARK} may meet a client's now; where there are any, restart lockstepd in a quiet hour`;
 
 /** RFC 2661 §4.4.2, StopCCN. */
 const CLEAR: ResultCode = { result: 1 };
@@ -61,8 +68,8 @@ export interface ConnectionsOptions
   readonly sa: (mark: number) => MarkInfo | undefined;
   /** The marks that hang on an IKE SA. */
   readonly marksOf: (ikeId: string) => readonly number[];
-  /** Whether an IKE_SA's peer proved to be `remoteId`. */
-  readonly provesIdentity: (ike: IkeInfo) => boolean;
+  /** By what an IKE_SA's peer proved to be `remoteId`, if it did. */
+  readonly identityProof: (ike: IkeInfo) => Proof | undefined;
   /** Another gateway's address: peers are sent there while we drain (RFC 3193 §4), unless the drain names one. */
   readonly redirect?: string;
   /** Deletes an IKE SA (RFC 3193 §3.1: with its last tunnel). */
@@ -86,6 +93,8 @@ export class Connections {
   /** Deletions of IKE SAs that charon has not answered. */
   readonly #terminating = new Set<Promise<void>>();
   #whenIdle: (() => void)[] = [];
+  /** Marks are beyond what was looked at when we started. */
+  #beyond = false;
   /** Why nobody new is let in, and where to send them. */
   #draining: { readonly reason: string; readonly redirect: string | undefined } | undefined;
 
@@ -97,15 +106,15 @@ export class Connections {
     this.#sessions = new Sessions({
       ...options,
       registry: this.registry,
-      mtuOf: (tunnel) => this.#mtuOf(tunnel),
-      probeSizes: (tunnel, mtu) => this.#probeSizes(tunnel, mtu),
+      mtuOf: (tunnel, numbered) => this.#mtuOf(tunnel, numbered),
+      probeSizes: (session) => this.#probeSizes(session),
       call: {
         close: ({ ids: { tunnelId, sessionId } }, result) =>
           this.#endpoint.input({ type: 'close-session', tunnelId, sessionId, result }),
         probe: ({ id }) => this.#endpoint.input({ type: 'probe', tunnelId: id }),
         identityOf: ({ path }) => {
           const ike = this.#o.sa(path.mark)?.ike;
-          const identity = ike !== undefined && this.#o.provesIdentity(ike) ? ike.remoteId : undefined;
+          const identity = ike !== undefined && this.#o.identityProof(ike) !== undefined ? ike.remoteId : undefined;
           return { identity, claimedIdentity: ike?.remoteId };
         },
         samePeer: (a, b) => (a.path.mark !== 0 && a.path.mark === b.path.mark) || this.#sameHost(a, b),
@@ -234,14 +243,18 @@ export class Connections {
     }
     if (this.registry.tunnelsOfMark(mark).length > 0) return;
     const cancel = this.#drive.after(NO_L2TP_HINT_MS, () => {
-      this.#hints.delete(mark);
       this.#o.log.warn('ike.no-l2tp', {
         mark,
         ...ikeFields(sa),
         hint: adviceFor('no-l2tp'),
       });
+      this.#endSaLater(mark, UNUSED_MS);
     });
     this.#hints.set(mark, cancel);
+    if (mark > LAST_MARK && !this.#beyond) {
+      this.#beyond = true;
+      this.#o.log.warn('ike.marks-beyond', { mark, hint: MARKS_HINT });
+    }
   }
 
   /** The mark lives on under another SA or another outer address: only the address concerns us. */
@@ -398,7 +411,10 @@ export class Connections {
     const fields = { mark, ike: ike.uniqueId, remote: ike.remoteHost };
     const terminated = this.#o.terminateIke(ike.uniqueId).then(
       () => void this.#o.log.info('ike.terminated', fields),
-      (error: unknown) => void this.#o.log.warn('ike.terminate-failed', { ...fields, error }),
+      (error: unknown) => {
+        this.#o.log.warn('ike.terminate-failed', { ...fields, error });
+        if (this.#o.sa(mark) !== undefined) this.#endSaLater(mark);
+      },
     );
     this.#terminating.add(terminated);
     void terminated.finally(() => this.#terminating.delete(terminated));
@@ -411,9 +427,9 @@ export class Connections {
   }
 
   /** A client that dials again at once does so over the SA it has: that is now the new tunnel's, if it comes up. */
-  #endSaLater(mark: number): void {
+  #endSaLater(mark: number, ms = REDIAL_MS): void {
     this.#cancelHint(mark);
-    const cancel = this.#drive.after(REDIAL_MS, () => {
+    const cancel = this.#drive.after(ms, () => {
       this.#hints.delete(mark);
       this.#endSa(mark);
     });
@@ -437,23 +453,25 @@ export class Connections {
 
   // --------------------------------------------------------------------------------------------------------- helpers
 
-  #mtuOf(tunnel: Tunnel): number {
+  #mtuOf(tunnel: Tunnel, numbered: boolean): number {
     const sa = this.#o.sa(tunnel.path.mark);
-    return sa === undefined ? this.#o.maxMtu : innerMtu(sa.current, outerOf(tunnel), this.#o.maxMtu);
+    return sa === undefined ? this.#o.maxMtu : innerMtu(sa.current, outerOf(tunnel, numbered), this.#o.maxMtu);
   }
 
-  #probeSizes(tunnel: Tunnel, mtu: number): number[] {
+  #probeSizes({ tunnel, numbered, mtu }: Session): number[] {
     const sa = this.#o.sa(tunnel.path.mark);
-    return sa === undefined ? [] : probeSizes(sa.current, outerOf(tunnel), mtu);
+    return sa === undefined ? [] : probeSizes(sa.current, outerOf(tunnel, numbered), mtu);
   }
 
   /**
-   * One machine that came back from another NAT port: the same public address, and as IKE identity the same address of
-   * its own, of which there is one behind a NAT. Other identities may be shared by a whole company.
+   * One machine that came back: with its certificate; or from another NAT port, the same public address, and as IKE identity the
+   * same address of its own, of which there is one behind a NAT. Other identities may be shared by a whole company.
    */
   #sameHost(a: Tunnel, b: Tunnel): boolean {
-    const [idA, idB] = [a, b].map(({ path }) => this.#o.sa(path.mark)?.ike.remoteId);
-    return idA !== undefined && idA === idB && isIP(idA) !== 0 && a.path.remote === b.path.remote;
+    const [one, other] = [a, b].map(({ path }) => this.#o.sa(path.mark)?.ike);
+    if (one === undefined || other === undefined || one.remoteId !== other.remoteId) return false;
+    if ([one, other].every((ike) => this.#o.identityProof(ike) === 'certificate')) return true;
+    return isIP(one.remoteId) !== 0 && a.path.remote === b.path.remote;
   }
 
   #cancelHint(mark: number): void {
@@ -471,4 +489,4 @@ export class Connections {
   }
 }
 
-const outerOf = (tunnel: Tunnel): { ipv6: boolean } => ({ ipv6: tunnel.path.remote.includes(':') });
+const outerOf = (tunnel: Tunnel, numbered: boolean): Outer => ({ ipv6: tunnel.path.remote.includes(':'), numbered });

@@ -54,7 +54,7 @@ export const callEnd = (session: Session, out: EndpointOut & { type: 'session-do
     case 'timeout':
       return ['tunnel-silent', 'the client no longer answers L2TP'];
     case 'abandoned':
-      return ['sa-gone', 'the IPsec SA is gone'];
+      return ['replaced', 'the client began anew with the same tunnel id'];
     case 'protocol':
       return ['protocol-error', `protocol error${code}`];
     case 'local':

@@ -15,11 +15,12 @@ import { foundView, healthView, poolView, sessionsView, snapshot, statusView, ty
 import { History } from './history.js';
 import type { Host, Listening } from './host.js';
 import { IkeLogWatch } from './ike-log.js';
-import { ipsecPolicy, provesIdentity } from './ipsec-policy.js';
+import { identityProof, ipsecPolicy } from './ipsec-policy.js';
 import { ipv6Settings } from './ipv6.js';
 import { Listener } from './listener.js';
 import type { LocalServer } from './local-http.js';
 import { type Log, tee } from './log.js';
+import { limited } from './log-limit.js';
 import { Metrics } from './metrics.js';
 import { serveMetrics } from './metrics-server.js';
 import { CAUTIOUS_MTU } from './mtu.js';
@@ -92,15 +93,18 @@ export class Gateway {
     const { host, config, users } = options;
     this.#metrics = config.metrics.listen === null ? undefined : new Metrics(() => snapshot(this.#viewed()));
     this.#history = config.statusPage.listen === null ? undefined : new History(() => snapshot(this.#viewed()));
-    const counted = tee(options.log, (event, fields) => {
-      this.#metrics?.event(event, fields);
-      this.#history?.event(event, fields);
-    });
+    this.#drive = new Drive(host.clock);
+    const counted = tee(
+      limited(options.log, () => this.#drive.now()),
+      (event, fields) => {
+        this.#metrics?.event(event, fields);
+        this.#history?.event(event, fields);
+      },
+    );
     const log = this.#timeline.listening(counted);
     this.#o = { ...options, log };
     this.#config = config;
     this.#users = users;
-    this.#drive = new Drive(host.clock);
     this.#pool = new AddressPool({
       ranges: config.pool.ranges,
       exclude: [...excludedAddresses(config), ...ownAddresses(options)],
@@ -131,12 +135,13 @@ export class Gateway {
       maxMtu,
       helloIntervalMs: config.l2tp.helloInterval,
       maxSessions: config.limits.sessions,
+      maxStrangers: config.limits.halfOpenPerAddress,
       transit: transitState(config),
       idleTimeoutMs: config.limits.idleTimeout,
       sessionTimeoutMs: config.limits.sessionTimeout,
       sa: (mark) => this.#sas.lookup(mark),
       marksOf: (ikeId) => this.#sas.marksOf(ikeId),
-      provesIdentity: (ike) => this.#policyInForce !== undefined && provesIdentity(this.#policyInForce, ike),
+      identityProof: (ike) => this.#policyInForce && identityProof(this.#policyInForce, ike),
       ...(config.l2tp.redirect === null ? {} : { redirect: config.l2tp.redirect }),
       terminateIke: async (id) => this.#sidecar?.terminate(id),
     });

@@ -98,15 +98,22 @@ export function ipsecPolicy(settings: IpsecSettings): IkePolicy {
   };
 }
 
+/** By what a peer proved its identity. A group may share a key; a certificate is one machine's. */
+export type Proof = 'certificate' | 'key';
+
 /**
  * Whether an IKE_SA of this connection and peer identity came up only because the peer has the key of that identity: its
  * certificate's, or its own of `psk_ids`. Elsewhere the identity is what the peer says (RFC 4945 §3.1). A name with a wildcard
  * fits connections of others, and so may find another key than theirs.
  */
-export function provesIdentity(policy: IkePolicy, { name, remoteId }: Pick<IkeSa, 'name' | 'remoteId'>): boolean {
-  if (!Object.hasOwn(policy.connections, name)) return false;
-  if (name === CERTIFICATE_CONNECTION) return true;
-  return [IDENTITY_PREFIX, AGGRESSIVE_PREFIX].some((own) => name.startsWith(own)) && !/[*%]/.test(remoteId);
+export function identityProof(
+  policy: IkePolicy,
+  { name, remoteId }: Pick<IkeSa, 'name' | 'remoteId'>,
+): Proof | undefined {
+  if (!Object.hasOwn(policy.connections, name)) return undefined;
+  if (name === CERTIFICATE_CONNECTION) return 'certificate';
+  const own = [IDENTITY_PREFIX, AGGRESSIVE_PREFIX].some((prefix) => name.startsWith(prefix));
+  return own && !/[*%]/.test(remoteId) ? 'key' : undefined;
 }
 
 export function ikeProposals(legacy: boolean): string[] {

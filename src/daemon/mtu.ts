@@ -13,11 +13,14 @@ export interface Outer {
   /** What the path carries, outer IP header included; 1500 unless known better. */
   readonly pathMtu?: number;
   readonly ipv6: boolean;
+  /** Data messages have Ns and Nr: RFC 2661 §5.4. */
+  readonly numbered?: boolean;
 }
 
 /** Octets around the inner IP packet, from the inside out. */
 const PPP = 4; // ff 03 and the protocol field: we never compress either
 const L2TP = 8; // flags, Length, tunnel id, session id: RFC 2661 §3.1
+const NUMBERS = 4; // Ns, Nr
 const UDP = 8;
 const ESP_HEADER = 8; // SPI, sequence number
 const ESP_TRAILER = 2; // pad length, next header
@@ -70,7 +73,7 @@ export function innerMtu(sa: Sa, outer: Outer, ceiling: number = CAUTIOUS_MTU): 
   const around = (outer.ipv6 ? 40 : 20) + (sa.encap ? UDP : 0) + ESP_HEADER + iv + auth;
   const room = (outer.pathMtu ?? ETHERNET_MTU) - around;
   const encrypted = Math.floor(room / block) * block;
-  const fits = encrypted - ESP_TRAILER - UDP - L2TP - PPP;
+  const fits = encrypted - ESP_TRAILER - UDP - L2TP - (outer.numbered === true ? NUMBERS : 0) - PPP;
   return Math.max(LEAST_MTU, Math.min(fits, ceiling));
 }
 

@@ -33,7 +33,7 @@ export const endpointConfig = ({ l2tp, limits }: Config): EndpointConfig => ({
       ...defaultLimits,
       maxTunnels: limits.tunnels,
       maxHalfOpen: limits.halfOpen,
-      maxHalfOpenPerPeer: limits.halfOpenPerAddress,
+      maxHalfOpenPerAddress: limits.halfOpenPerAddress,
     },
   }),
   ...tunnelSecret(l2tp.secret),

@@ -97,7 +97,7 @@ export class Reach {
     this.#o.log.warn('firewall.mark-collision', {
       rules: rules.slice(0, MARK_RULES),
       ...(rules.length > MARK_RULES ? { more: rules.length - MARK_RULES } : {}),
-      hint: "each client's packets have a mark of their own, from 1 to 65535: let these rules use marks above, with a mask such as 0xffff0000, and leave UDP 1701 out",
+      hint: "each client's packets have a mark of their own, from 1 to 65535 and, after as many, above: let these rules use marks of 0x1000000 and above, with a mask such as 0xff000000, and leave UDP 1701 out",
     });
   }
 

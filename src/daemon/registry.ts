@@ -23,6 +23,8 @@ export interface Tunnel {
 export class Session {
   readonly ids: SessionIds;
   readonly tunnel: Tunnel;
+  /** The peer's address at the ICRQ. */
+  readonly from: string;
   /** Monotonic ms of the ICRQ. */
   readonly since: number;
   /** Absent until ICCN. */
@@ -30,6 +32,8 @@ export class Session {
   /** One frame that came before ICCN (design: "an early LCP frame is held"). */
   early: Uint8Array | undefined = undefined;
   mtu: number;
+  /** Data messages have Ns and Nr. */
+  numbered = false;
   /** The path is probed, since LCP came up. */
   probed = false;
   user: string | undefined = undefined;
@@ -59,6 +63,7 @@ export class Session {
   constructor(ids: SessionIds, tunnel: Tunnel, since: number, mtu: number) {
     this.ids = ids;
     this.tunnel = tunnel;
+    this.from = tunnel.path.remote;
     this.since = since;
     this.mtu = mtu;
   }
@@ -84,6 +89,8 @@ export class Registry {
   readonly #sessions = new Map<number, Session>();
   readonly #byUser = new Multimap<string, Session>();
   readonly #byAddress = new Map<string, Session>();
+  /** Sessions of nobody yet. */
+  readonly #strangers = new Multimap<string, Session>();
 
   addTunnel(tunnel: Tunnel): void {
     this.#tunnels.set(tunnel.id, tunnel);
@@ -111,12 +118,14 @@ export class Registry {
   addSession(session: Session): void {
     this.#sessions.set(key(session.ids.tunnelId, session.ids.sessionId), session);
     session.tunnel.sessions.set(session.ids.sessionId, session);
+    this.#strangers.add(session.from, session);
   }
 
   removeSession(session: Session): void {
     this.#sessions.delete(key(session.ids.tunnelId, session.ids.sessionId));
     session.tunnel.sessions.delete(session.ids.sessionId);
     this.#unindex(session);
+    this.#strangers.remove(session.from, session);
   }
 
   session(tunnelId: number, sessionId: number): Session | undefined {
@@ -135,10 +144,16 @@ export class Registry {
     return this.#sessions.size;
   }
 
+  /** How many sessions from this address have not authenticated. */
+  strangersFrom(address: string): number {
+    return this.#strangers.count(address);
+  }
+
   /** The session has authenticated: known by user and address from now on. */
   identify(session: Session, user: string, address: string): void {
     session.user = user;
     session.address = address;
+    this.#strangers.remove(session.from, session);
     this.#byUser.add(user, session);
     this.#byAddress.set(address, session);
   }
@@ -146,6 +161,7 @@ export class Registry {
   /** The peer authenticates anew on the same session. */
   unidentify(session: Session): void {
     this.#unindex(session);
+    this.#strangers.add(session.from, session);
     session.user = undefined;
     session.routes = undefined;
     session.address = undefined;

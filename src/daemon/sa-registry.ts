@@ -189,7 +189,10 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
     if (!same) this.#tell('mark-changed', mark);
   }
 
-  /** After a (re)connect: SPIs are random, so a child we knew proves that the mark is still the same client's. */
+  /**
+   * After a (re)connect: SPIs are random, so a child we knew, or an IKE_SA under which it was rekeyed meanwhile, proves that the mark
+   * is still the same client's.
+   */
   #reconcile(sas: readonly IkeSa[]): void {
     const established = sas.filter((sa) => ['ESTABLISHED', 'REKEYING', 'PASSIVE'].includes(sa.state));
     this.#ikes.clear();
@@ -205,7 +208,8 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
       const children = listed.get(mark)?.children ?? [];
       const spis = new Set([entry.current, ...entry.children.values()].map((c) => c.spiIn));
       if (!standing(children)) this.#down(mark, 'gone');
-      else if (!children.some((c) => spis.has(c.spiIn))) this.#down(mark, 'replaced');
+      else if (!children.some((c) => spis.has(c.spiIn)) && listed.get(mark)?.ike.spis !== entry.ike.spis)
+        this.#down(mark, 'replaced');
     }
     for (const [mark, { ike, children }] of listed) {
       const child = standing(children);

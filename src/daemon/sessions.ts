@@ -34,12 +34,14 @@ export interface SessionsOptions extends AnswersOptions, Ipv6Options {
   readonly idleTimeoutMs: number;
   readonly sessionTimeoutMs: number;
   readonly maxSessions: number;
+  /** Sessions from one address that have not authenticated yet; those of a LAC without IPsec are not counted. */
+  readonly maxStrangers: number;
   /** How every session carries its packets. */
   readonly transit: Pick<SessionState, 'dscp' | 'smallFirst' | 'reorder'>;
   /** Largest inner packet over this tunnel's SA. */
-  readonly mtuOf: (tunnel: Tunnel) => number;
-  /** Sizes to try on its path, `mtu` first. */
-  readonly probeSizes: (tunnel: Tunnel, mtu: number) => number[];
+  readonly mtuOf: (tunnel: Tunnel, numbered: boolean) => number;
+  /** Sizes to try on the session's path, its MTU first. */
+  readonly probeSizes: (session: Session) => number[];
   readonly call: {
     /** CDN; `down()` follows. */
     close(session: Session, result: ResultCode): void;
@@ -75,7 +77,7 @@ export class Sessions {
   /** ICRQ accepted: the data plane learns of the session, closed for IP. With `refuse`, it is answered with a CDN. */
   open(ids: SessionIds, tunnel: Tunnel, refuse?: string): void {
     const { registry, drive, log, mtuOf } = this.#o;
-    const session = new Session(ids, tunnel, drive.now(), mtuOf(tunnel));
+    const session = new Session(ids, tunnel, drive.now(), mtuOf(tunnel, false));
     registry.addSession(session);
     log.debug('session.open', idFields(session));
     const problem = refuse ?? this.#install(session);
@@ -86,8 +88,10 @@ export class Sessions {
 
   /** What stands in the way, if anything. */
   #install(session: Session): string | undefined {
-    const { registry, dataplane, maxSessions, transit, log } = this.#o;
+    const { registry, dataplane, maxSessions, maxStrangers, transit, log } = this.#o;
     if (registry.sessionCount > maxSessions) return 'limits.sessions is reached';
+    if (session.tunnel.path.mark !== 0 && registry.strangersFrom(session.from) > maxStrangers)
+      return 'limits.half_open_per_address is reached';
     try {
       dataplane.addSession({ ...session.ids, path: session.tunnel.path }, { ...transit, mtu: session.mtu });
       return undefined;
@@ -99,11 +103,15 @@ export class Sessions {
 
   /** ICCN: PPP starts. Without the Sequencing Required AVP it is for us to choose, and we send no numbers (RFC 2661 §5.4). */
   up(ids: SessionIds, sequencing: boolean): void {
-    const { dataplane, registry, drive, ipv6 } = this.#o;
+    const { dataplane, registry, drive, ipv6, mtuOf } = this.#o;
     const session = registry.session(ids.tunnelId, ids.sessionId);
     if (session === undefined) return;
     this.#reach(session, 'lcp');
-    if (sequencing) dataplane.updateSession(ids.tunnelId, ids.sessionId, { sequencing });
+    if (sequencing) {
+      session.numbered = true;
+      session.mtu = mtuOf(session.tunnel, true);
+      dataplane.updateSession(ids.tunnelId, ids.sessionId, { sequencing, mtu: session.mtu });
+    }
     const taken = ipv6 === undefined ? undefined : (id: Uint8Array) => this.#ipv6.taken(session, id);
     const machine = new Link(this.#linkConfig(session.mtu), taken);
     session.link = drive.add(machine, (out) => this.#onLink(session, out));
@@ -165,7 +173,7 @@ export class Sessions {
         return dataplane.sendFrame(tunnelId, sessionId, out.data, { dontFragment: out.whole === true });
       case 'lcp-up':
         this.#reach(session, 'auth');
-        session.mtu = Math.min(mtuOf(session.tunnel), out.mru);
+        session.mtu = Math.min(mtuOf(session.tunnel, session.numbered), out.mru);
         session.probed = false;
         return dataplane.updateSession(tunnelId, sessionId, { mtu: session.mtu, acfc: out.acfc });
       case 'path-mtu':
@@ -256,8 +264,8 @@ export class Sessions {
   }
 
   /**
-   * The same user from the same peer on an older session: the leftover of a crash, ended at once. From the same address
-   * under another mark it may be a second machine behind one NAT: it is only asked whether it lives.
+   * The same user from the same peer on an older session: the leftover of a crash, ended at once. Any other may be a second
+   * machine, or the first one's session before it changed its network: it is only asked whether it lives.
    */
   #replaceStale(session: Session, user: string): void {
     const { registry, call } = this.#o;
@@ -266,7 +274,7 @@ export class Sessions {
       if (call.samePeer(old.tunnel, session.tunnel)) {
         because(old, 'replaced', 'replaced by a new connection of the same client');
         this.#hangUp(old, ADMINISTRATIVE);
-      } else if (old.tunnel !== session.tunnel && old.tunnel.path.remote === session.tunnel.path.remote) {
+      } else if (old.tunnel !== session.tunnel && (old.tunnel.path.mark !== 0 || sameAddress(old, session))) {
         call.probe(old.tunnel);
       }
     }
@@ -294,7 +302,7 @@ export class Sessions {
   #watchPath(session: Session): void {
     if (session.probed) return;
     session.probed = true;
-    session.link?.input({ type: 'probe-mtu', sizes: this.#o.probeSizes(session.tunnel, session.mtu) });
+    session.link?.input({ type: 'probe-mtu', sizes: this.#o.probeSizes(session) });
   }
 
   /** RFC 3193 §3.2: what the path carries reaches IP (ICMP, MSS), by the packet thread. */
@@ -371,6 +379,9 @@ export class Sessions {
     onEnd();
   }
 }
+
+/** A LAC without IPsec carries users of many places: only those of one are asked. */
+const sameAddress = (a: Session, b: Session): boolean => a.tunnel.path.remote === b.tunnel.path.remote;
 
 /** The first cause is the one that counts. */
 const because = (session: Session, cause: EndCause, reason: string): void => {

@@ -27,7 +27,10 @@ export interface SidecarOptions {
   readonly monitor: IkeMonitor;
   readonly charon: CharonHost | undefined;
   readonly policy: IkePolicy;
-  /** Whether the kernel has the drop policies too: charon lists what it believes. Asked every few seconds: a cheap question. */
+  /**
+   * Whether the kernel has the drop policies too: charon lists what it believes. Asked every few seconds: a cheap question. Rejects
+   * when there is no answer.
+   */
   readonly shuntsStand: () => Promise<boolean>;
   readonly drive: Drive;
   readonly log: Log;
@@ -43,6 +46,9 @@ export interface SidecarOptions {
 const VICI_GRACE_MS = 3_000;
 /** Anyone may flush the kernel's policies; the firewall's guard stands alone until it is noticed. */
 const WATCH_MS = 5_000;
+/** No answer (no process can be started, the tool hangs) is none: the question is asked again, and so many times before it counts as no. */
+const WATCH_TRIES = 4;
+const WATCH_AGAIN_MS = 1_000;
 const CONFIRM_TRIES = 50;
 const CONFIRM_EVERY_MS = 100;
 const START_TIMEOUT_MS = 30_000;
@@ -216,22 +222,32 @@ export class Sidecar {
 
   async #confirmed(stale: () => boolean): Promise<boolean> {
     for (let n = 0; n < CONFIRM_TRIES && !stale(); n++) {
-      if ((await this.#o.monitor.policiesConfirmed()) && (await this.#o.shuntsStand())) return true;
+      if ((await this.#o.monitor.policiesConfirmed()) && (await this.#shuntsStand())) return true;
       await new Promise<void>((next) => this.#o.drive.after(CONFIRM_EVERY_MS, next));
     }
     return false;
   }
 
-  #watch(): void {
-    const { shuntsStand, drive } = this.#o;
+  #watch(ms = WATCH_MS, tries = WATCH_TRIES): void {
     this.#cancelWatch();
     const connection = this.#connection;
-    this.#cancelWatch = drive.after(WATCH_MS, async () => {
-      const held = await shuntsStand().catch(() => false);
+    this.#cancelWatch = this.#o.drive.after(ms, async () => {
+      const held = await this.#shuntsStand();
       if (!this.#safe || this.#stopping || connection !== this.#connection) return;
       if (held) this.#watch();
+      else if (held === undefined && tries > 1) this.#watch(WATCH_AGAIN_MS, tries - 1);
       else await this.#policiesGone(connection);
     });
+  }
+
+  /** undefined: nobody knows. */
+  async #shuntsStand(): Promise<boolean | undefined> {
+    try {
+      return await this.#o.shuntsStand();
+    } catch (error) {
+      this.#o.log.warn('ike.policies-unknown', { problem: error instanceof Error ? error.message : String(error) });
+      return undefined;
+    }
   }
 
   async #policiesGone(connection: number): Promise<void> {

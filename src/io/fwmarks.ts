@@ -6,7 +6,8 @@
 import { TABLE } from './firewall-rules.js';
 import { type Run, run as runTool } from './run.js';
 
-const LAST_MARK = 0xffff;
+/** Looked for up to here; a charon that lives for long counts further. */
+export const LAST_MARK = 0xffff;
 /** A ruleset that prints more than this is not looked through. */
 const MOST_TEXT = 16 * 1024 * 1024;
 const LONGEST = 300;

@@ -57,6 +57,8 @@ export interface IkeSa {
   /** The connection's name; `(unnamed)` until the peer is known. */
   readonly name: string;
   readonly version: number;
+  /** Of initiator and responder; IKEv1 calls them cookies. Random, so no two SAs have the same. */
+  readonly spis: string;
   /** CONNECTING, ESTABLISHED, DELETING, ... */
   readonly state: string;
   readonly localHost: string;

@@ -69,6 +69,7 @@ export function ikeSa(name: string, s: Strings): IkeSa {
     uniqueId: text(s, 'uniqueid'),
     name,
     version: count(s, 'version'),
+    spis: `${text(s, 'initiator-spi')} ${text(s, 'responder-spi')}`,
     state: text(s, 'state'),
     localHost: text(s, 'local-host'),
     localPort: count(s, 'local-port'),

@@ -94,13 +94,14 @@ export async function inspectXfrm(options: XfrmOptions): Promise<XfrmInventory> 
     return stdout;
   };
   // nokeys: there is no reason to ever have them in this process.
-  const [states, policies] = [await list('state', 'list', 'nokeys'), await list('policy', 'list', 'nosock')];
+  // Policies first: the states of each of them are in the second list, whatever is installed in between.
+  const [policies, states] = [await list('policy', 'list', 'nosock'), await list('state', 'list', 'nokeys')];
   return classify({ states: parseStates(states), policies: parsePolicies(policies) }, await claimed(options.record));
 }
 
 /**
  * Whether the drop shunt of each address stands, in and out, asked by selector: one process and no listing, however many
- * SAs there are. false also when the kernel cannot be asked.
+ * SAs there are. Rejects with XfrmError when the kernel cannot be asked.
  */
 export async function shuntsStand(listen: readonly string[], run: Run = runTool): Promise<boolean> {
   const lines = listen.flatMap((address) => {
@@ -110,7 +111,9 @@ export async function shuntsStand(listen: readonly string[], run: Run = runTool)
       `xfrm policy get src ${any} dst ${own} proto udp dport 1701 dir in`,
     ];
   });
-  const { status, stdout } = await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
+  const { status, stdout, stderr } = await run('ip', ['-batch', '-'], `${lines.join('\n')}\n`);
+  if (status !== 0 && !/No such file/.test(stderr))
+    throw new XfrmError(`ip xfrm policy get: ${stderr.trim().split('\n')[0]}`);
   return status === 0 && parsePolicies(stdout).filter((p) => p.block).length === lines.length;
 }
 

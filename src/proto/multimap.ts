@@ -15,6 +15,11 @@ export class Multimap<K, V extends object> {
     if (there === value || (there instanceof Set && there.size === 0)) this.#map.delete(key);
   }
 
+  count(key: K): number {
+    const there = this.#map.get(key);
+    return there === undefined ? 0 : there instanceof Set ? there.size : 1;
+  }
+
   /** Those of `key` as they are now. */
   of(key: K): V[] {
     const there = this.#map.get(key);

@@ -6,7 +6,7 @@ import { encodeControl } from '../../src/wire/l2tp/header.js';
 import { encodeMessage } from '../../src/wire/l2tp/message.js';
 import { PROTOCOL } from '../../src/wire/ppp/frame.js';
 import { fromHex } from '../../src/wire/reader.js';
-import { SERVER } from '../lib/daemon-client.js';
+import { messageName, SERVER } from '../lib/daemon-client.js';
 import { NOTHING, RAW, Rig } from '../lib/daemon-rig.js';
 import { childDown, childSa, childUp, ikeDown, ikeSa } from '../lib/ike-events.js';
 
@@ -207,7 +207,7 @@ t.test('a user bound to a machine: an identity that the peer only says it has is
   const asked: string[] = [];
   const rig = new Rig({
     identities: new Map([['alice', ['192.168.77.1', '*']]]),
-    provesIdentity: ({ name, remoteId }) => asked.push(`${name} ${remoteId}`) === 0,
+    identityProof: ({ name, remoteId }) => (asked.push(`${name} ${remoteId}`) === 0 ? 'key' : undefined),
   });
   t.equal((await rig.connect({ mark: 1 })).address, undefined);
   t.equal(asked[0], 'l2tp 192.168.77.1');
@@ -715,6 +715,26 @@ t.test('a machine that crashed and is back from another NAT port: known by the a
   }
 });
 
+t.test('a machine with a certificate is known by it, wherever it comes back from', async (t) => {
+  for (const proof of ['certificate', 'key'] as const) {
+    const rig = new Rig({ identityProof: () => proof });
+    const dial = (mark: number, address: string) => {
+      const client = rig.client({ mark, user: 'bob', passwords: ['builder'], address });
+      rig.ike.push(childUp(rig.saOf(client, { remoteId: 'CN=laptop' })));
+      return client.dial();
+    };
+    const first = dial(1, '198.51.100.2');
+    await rig.run(2_000);
+    t.equal(first.address, '10.99.0.50');
+    first.mute = true;
+    rig.acts.length = 0;
+    const second = dial(2, '203.0.113.9');
+    await rig.run(2_000);
+    t.equal(second.address, proof === 'certificate' ? '10.99.0.50' : undefined, proof);
+    if (proof === 'key') t.ok(rig.acts.includes('send 1 HELLO'), 'a group may share it: the old one is asked');
+  }
+});
+
 t.test('a peer that answers no HELLO stays while its data comes', async (t) => {
   const rig = new Rig({ link: { echoIntervalMs: 0 } });
   const client = await rig.connect({ mark: 1 });
@@ -894,6 +914,92 @@ t.test('an SA without L2TP is worth a hint, once; one with L2TP is not', async (
   await rig.connect({ mark: 2 });
   await rig.run(60_000);
   t.match(rig.events('ike.no-l2tp'), [{ mark: 1, hint: /AssumeUDPEncapsulation/ }]);
+});
+
+t.test('an SA under which nobody dials goes after ten minutes; one that dials meanwhile stays', async (t) => {
+  const rig = new Rig();
+  for (const mark of [1, 2]) rig.childUp(rig.client({ mark }));
+  await rig.run(600_000);
+  t.strictSame(rig.ike.terminated, []);
+  rig.clients[1]!.dial();
+  await rig.run(20_000);
+  t.strictSame(rig.ike.terminated, ['1']);
+  t.equal(rig.left.sessions, 1);
+});
+
+t.test('a dial that was begun and not finished leaves no SA for hours', async (t) => {
+  const rig = new Rig();
+  const client = rig.client({ mark: 1 });
+  rig.childUp(client);
+  client.lose = () => true;
+  client.dial();
+  await rig.run(700_000);
+  t.strictSame(rig.ike.terminated, ['1']);
+});
+
+t.test('an SA that charon would not delete is asked for again', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  const { terminate } = rig.ike;
+  rig.ike.terminate = async () => Promise.reject(new Error('not connected'));
+  client.closeTunnel();
+  await rig.run(20_000);
+  t.equal(rig.events('ike.terminate-failed').length, 1);
+  rig.ike.terminate = terminate;
+  await rig.run(60_000);
+  t.strictSame(rig.ike.terminated, ['1']);
+});
+
+t.test('a session whose messages are numbered has four octets less (RFC 2661 §5.4)', async (t) => {
+  const mtu = async (numbered: boolean) => {
+    const rig = new Rig({ connections: { maxMtu: 1_500 } });
+    const arrive = rig.arrive.bind(rig);
+    rig.arrive = (path, data) => {
+      // The Sequencing Required AVP, §4.4.6, behind the others.
+      const iccn = Buffer.concat([data, Buffer.from('800600000027', 'hex')]);
+      iccn.writeUInt16BE(iccn.length, 2);
+      arrive(path, numbered && messageName(data) === 'ICCN' ? iccn : data);
+    };
+    await rig.connect({ mark: 1, ppp: { mru: 1_500 } });
+    t.equal(rig.acts.includes('update sequencing=true mtu=1398'), numbered);
+    return rig.events('session.up')[0]?.mtu;
+  };
+  t.strictSame([await mtu(false), await mtu(true)], [1_402, 1_398]);
+});
+
+t.test('marks beyond those that were looked for in the rules of others: said once', async (t) => {
+  const rig = new Rig();
+  for (const mark of [0xffff, 0x1_0000, 0x1_0001]) rig.childUp(rig.client({ mark }));
+  t.match(rig.events('ike.marks-beyond'), [{ mark: 0x1_0000, hint: /65535/ }]);
+  t.equal(rig.events('ike.marks-beyond').length, 1);
+});
+
+t.test('who has not authenticated has so many sessions from one address, under however many SAs', async (t) => {
+  const rig = new Rig({
+    connections: { maxStrangers: 2 },
+    aaa: (local) => ({
+      authenticate: (r, c) => (r.user === 'stuck' ? new Promise(() => {}) : local.authenticate(r, c)),
+      release: (address) => local.release(address),
+    }),
+  });
+  const clients = [1, 2, 3].map((mark) => rig.client({ mark, address: '198.51.100.9', user: 'stuck' }));
+  for (const client of clients) {
+    rig.childUp(client);
+    client.dial();
+  }
+  await rig.run(2_000);
+  t.match(rig.events('session.end'), [{ cause: 'gateway-full', reason: 'limits.half_open_per_address is reached' }]);
+  t.match((await rig.connect({ mark: 4 })).address, /^10/, 'another address has room');
+  const friend = await rig.connect({ mark: 5, address: '198.51.100.9' });
+  t.equal(friend.address, undefined, 'here there is none yet');
+  clients[0]!.closeTunnel();
+  await rig.run(1_000);
+  t.match((await rig.connect({ mark: 6, address: '198.51.100.9' })).address, /^10/);
+  t.match(
+    (await rig.connect({ mark: 7, address: '198.51.100.9', user: 'bob', passwords: ['builder'] })).address,
+    /^10/,
+    'users do not count',
+  );
 });
 
 t.test('the user store fails: the session ends, also when it is already gone', async (t) => {

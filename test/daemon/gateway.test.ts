@@ -401,7 +401,7 @@ t.test('rules of others for our marks: one warning that names them, and up all t
   await gateway.start();
   t.equal((await status()).state, 'listening');
   const warned = log.filter((l) => l.event === 'firewall.mark-collision');
-  t.match(warned, [{ level: 'warn', fields: { more: 5, hint: /0xffff0000/ } }]);
+  t.match(warned, [{ level: 'warn', fields: { more: 5, hint: /0xff000000/ } }]);
   t.match(warned[0]?.fields.rules, host.marks.slice(0, 20));
   await gateway.stop('end');
 });

@@ -4,9 +4,9 @@ import {
   CERTIFICATE_CONNECTION,
   CONNECTION,
   espProposals,
+  identityProof,
   ikeProposals,
   ipsecPolicy,
-  provesIdentity,
 } from '../../src/daemon/ipsec-policy.js';
 import { ipsecSettings } from '../../src/daemon/protocol-config.js';
 import { Secret } from '../../src/daemon/secret.js';
@@ -211,7 +211,7 @@ t.test("an identity is proven only where no key but the identity's own is tried"
   const of = (more: Partial<typeof ike> = {}) =>
     ipsecPolicy(ipsecSettings({ ...ike, ...more } as unknown as IkeConfig, listen));
   const own = 'l2tp-id-alice-198.51.100.1';
-  const proves = (name: string, remoteId = 'alice', p = of()) => provesIdentity(p, { name, remoteId });
+  const proves = (name: string, remoteId = 'alice', p = of()) => identityProof(p, { name, remoteId });
 
   t.match(of().connections[own], {
     version: '2',

@@ -58,6 +58,9 @@ t.test('law: what we promise fits the path once ESP has padded it, and one octet
 
 t.test('never below what every host must take', async (t) => {
   t.equal(innerMtu({ encrAlg: 'AES_CBC', encap: true }, { ipv6: true, pathMtu: 300 }), LEAST_MTU);
+  const gcm = { encrAlg: 'AES_GCM_16', encap: true };
+  const numbers = innerMtu(gcm, { ipv6: false }, 1500) - innerMtu(gcm, { ipv6: false, numbered: true }, 1500);
+  t.equal(numbers, 4, 'Ns and Nr (RFC 2661 §5.4)');
 });
 
 t.test('what is worth trying: exactly what usual paths carry, below what is in use', async (t) => {

@@ -170,6 +170,13 @@ t.test('snapshot: rekeyed while we could not listen', async (t) => {
   t.strictSame(drain(registry), ['down 7 child-deleted, ike=4 stays']);
 });
 
+t.test('snapshot: rekeyed while we could not listen, and the older one deleted at once, as Windows does', async (t) => {
+  const { spis } = ike('1', [childSa('1', 7)]);
+  const registry = fed(childUp(ike('1', [childSa('1', 7)])));
+  registry.handle(instant(0), snapshot(ike('1', [childSa('2', 7)], { spis })));
+  t.strictSame(drain(registry), ['changed 7 ike=1 child=2 current=2 198.51.100.2:4500'], 'the IKE_SA is the same');
+});
+
 t.test('snapshot of a new charon: the mark is given out again, to another client', async (t) => {
   const registry = fed(childUp(ike('1', [childSa('1', 1)])));
   registry.handle(instant(0), snapshot(ike('1', [childSa('1', 1, { spiIn: 'cafe0001' })])));

@@ -16,7 +16,7 @@ const settle = async () => {
 async function started(restart?: () => Promise<void>) {
   const clock = new VirtualClock();
   const monitor = new MemoryIke();
-  const kernel = { holds: true, asked: 0 };
+  const kernel = { holds: true, asked: 0, silent: 0 };
   const said: string[] = [];
   const log: LogLine[] = [];
   let first = 1;
@@ -30,6 +30,7 @@ async function started(restart?: () => Promise<void>) {
     policy,
     shuntsStand: async () => {
       kernel.asked++;
+      if (kernel.silent-- > 0) throw new Error('spawn ip EAGAIN');
       return kernel.holds;
     },
     drive: new Drive(clock),
@@ -56,6 +57,22 @@ t.test('policies that stand are asked for every 5 s, and that is all', async (t)
   t.equal(kernel.asked, 4);
   t.strictSame(said, ['safe']);
   t.equal(monitor.policies.length, 1);
+});
+
+t.test('a question without an answer is asked again every second, and disturbs nobody', async (t) => {
+  const { kernel, said, pass, log } = await started();
+  kernel.silent = 3;
+  await pass(8_500);
+  t.strictSame(said, ['safe']);
+  t.equal(kernel.asked, 4);
+  t.match(
+    log,
+    [1, 2, 3].map(() => ({ event: 'ike.policies-unknown', fields: { problem: 'spawn ip EAGAIN' } })),
+  );
+  t.equal(log.length, 3);
+  kernel.silent = 4;
+  await pass(8_500);
+  t.strictSame(said, ['safe', GONE, 'safe'], 'four times in a row it counts as no');
 });
 
 t.test(

@@ -16,7 +16,7 @@ const CORPUS = ['rfc2661-message.txt', 'l2tp-clients.txt', 'l2tp-captures.txt']
   .flatMap(vectors)
   .map((v) => octets(v, 'decode'));
 const path: Path = { mark: 1, local: '192.0.2.1', remote: '192.0.2.2', remotePort: 1701 };
-const LIMITS = { ...defaultLimits, maxTunnels: 50, maxHalfOpenPerPeer: 20, maxSessionsPerTunnel: 20 };
+const LIMITS = { ...defaultLimits, maxTunnels: 50, maxHalfOpenPerAddress: 20, maxSessionsPerTunnel: 20 };
 
 /** One run: `steps` packets and pauses at one endpoint. Throws when the endpoint throws or breaks a bound. */
 export function fuzz(seed: number, steps = 300): void {

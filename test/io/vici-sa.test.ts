@@ -10,6 +10,7 @@ t.test('a recorded child-updown, field by field', async (t) => {
     type: 'child-updown',
     up: true,
     sa: ikeSa('1', [childSa('1', 1, { spiIn: 'cbf39dd8', spiOut: 'c46e58ee' })], {
+      spis: 'a2f020b64f975574 5a91961646eec087',
       remoteId: '192.168.77.11',
       natRemote: true,
       cipher: 'AES_CBC-256/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024',

@@ -139,11 +139,11 @@ t.test('removal: looks, deletes, looks again; keys are never asked for', async (
   const { calls, run } = kernel(false);
   t.equal(await removeOwn({ record, run }), 26);
   t.strictSame(calls, [
-    'ip xfrm state list nokeys',
     'ip xfrm policy list nosock',
+    'ip xfrm state list nokeys',
     'ip -force -batch -',
-    'ip xfrm state list nokeys',
     'ip xfrm policy list nosock',
+    'ip xfrm state list nokeys',
   ]);
   t.equal(await removeOwn({ record, run }), 0);
   await t.rejects(removeOwn({ record, run: kernel(true).run }), /the kernel kept 10 SAs and 16 policies/);
@@ -218,7 +218,7 @@ t.test('a broken record is as none; a kernel without IPsec says so', async (t) =
   });
   await t.rejects(
     inspectXfrm({ record, run }),
-    new XfrmError('ip xfrm state list: Cannot open netlink socket: Protocol not supported'),
+    new XfrmError('ip xfrm policy list: Cannot open netlink socket: Protocol not supported'),
   );
 });
 
@@ -227,10 +227,10 @@ t.test('the shunts of each address, in and out, by selector; one that is missing
     `src 0.0.0.0/0 dst 0.0.0.0/0 proto udp uid 0\n\tdir ${dir}${action} index 82 priority 583295 ptype main share any\n`;
   const asked: string[] = [];
   const answering =
-    (stdout: string, status = 0) =>
+    (stdout: string, status = 0, stderr = '') =>
     async (tool: string, args: readonly string[], input?: string) => {
       asked.push([tool, ...args, input].join(' '));
-      return { status, stdout, stderr: '' };
+      return { status, stdout, stderr };
     };
   const both = listing('out') + listing('in');
   t.equal(await shuntsStand(['198.51.100.1', '2001:db8::1'], answering(both + both)), true);
@@ -243,9 +243,13 @@ t.test('the shunts of each address, in and out, by selector; one that is missing
     ].join('\n')}\n`,
   ]);
   t.equal(
-    await shuntsStand(['198.51.100.1'], answering(both, 2)),
+    await shuntsStand(['198.51.100.1'], answering(both, 2, 'RTNETLINK answers: No such file or directory\n')),
     false,
-    'RTNETLINK answers: No such file or directory',
+  );
+  await t.rejects(
+    shuntsStand(['198.51.100.1'], answering('', 1, 'spawn ip EAGAIN')),
+    new XfrmError('ip xfrm policy get: spawn ip EAGAIN'),
+    'no answer is not "no"',
   );
   t.equal(await shuntsStand(['198.51.100.1'], answering(listing('out'))), false);
   t.equal(await shuntsStand(['198.51.100.1'], answering(listing('out') + listing('in', ''))), false);

@@ -62,12 +62,15 @@ export interface RigOptions {
   readonly link?: Partial<ConnectionsOptions['link']>;
   readonly l2tp?: Partial<EndpointConfig>;
   readonly connections?: Partial<
-    Pick<ConnectionsOptions, 'idleTimeoutMs' | 'sessionTimeoutMs' | 'maxSessions' | 'redirect'>
+    Pick<
+      ConnectionsOptions,
+      'idleTimeoutMs' | 'sessionTimeoutMs' | 'maxSessions' | 'maxStrangers' | 'maxMtu' | 'redirect'
+    >
   >;
   readonly maxPlaneSessions?: number;
   readonly identities?: IdentityBindings;
   /** By default every peer proves what it says it is. */
-  readonly provesIdentity?: ConnectionsOptions['provesIdentity'];
+  readonly identityProof?: ConnectionsOptions['identityProof'];
   /** The user store rejects whatever it is asked. */
   readonly failAuth?: boolean;
   /** Stands before the local users. */
@@ -157,13 +160,14 @@ export class Rig {
       maxMtu: 1_400,
       helloIntervalMs: 60_000,
       maxSessions: 100,
+      maxStrangers: 64,
       transit: {},
       idleTimeoutMs: 0,
       sessionTimeoutMs: 0,
       ...options.connections,
       sa: (mark) => this.registry.lookup(mark),
       marksOf: (ikeId) => this.registry.marksOf(ikeId),
-      provesIdentity: options.provesIdentity ?? (() => true),
+      identityProof: options.identityProof ?? (() => 'key'),
       terminateIke: async (id) => {
         this.acts.push(`terminate ${id}`);
         await this.ike.terminate(id);

@@ -28,6 +28,7 @@ export const ikeSa = (uniqueId: string, children: readonly ChildSa[], more: Part
   uniqueId,
   name: 'l2tp',
   version: 1,
+  spis: `i${uniqueId} r${children.map((c) => c.spiIn).join('')}`,
   state: 'ESTABLISHED',
   localHost: '198.51.100.1',
   localPort: 4500,

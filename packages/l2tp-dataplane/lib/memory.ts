@@ -66,7 +66,10 @@ export class MemoryDataplane implements Dataplane {
 
   /** A datagram arrives at `path.local`:`port` from `path.remote`. Nothing happens when no listener is there. */
   receive(path: Path, data: Uint8Array, port = 1701): void {
-    const from = check.checkPath('receive', path);
+    const from = {
+      ...check.checkPath('receive', { ...path, remotePort: path.remotePort || 1 }),
+      remotePort: path.remotePort,
+    };
     this.#expire();
     const l = this.#listeners.find(
       (x) =>
@@ -248,6 +251,7 @@ export class MemoryDataplane implements Dataplane {
     } else if (from.mark === 0) {
       return this.#drop('mark-zero');
     }
+    if (from.remotePort === 0) return this.#drop('port-zero');
     const l2tp = packet.parseL2tp(data);
     if (l2tp.kind === 'short' || l2tp.kind === 'version') return this.#drop(l2tp.kind);
     const confirmed = listener.raw !== undefined || this.#marks.has(from.mark);

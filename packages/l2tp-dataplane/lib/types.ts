@@ -124,6 +124,7 @@ export const GLOBAL_DROPS = [
   'send', // a control packet sendmmsg refused
   'raw-peer', // raw listener, peer not in its list
   'control-rate', // control messages of one mark above their limit
+  'port-zero', // from UDP port 0, to which nothing can be answered (RFC 768)
 ] as const;
 export type GlobalDrop = (typeof GLOBAL_DROPS)[number];
 

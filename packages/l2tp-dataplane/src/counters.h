@@ -19,6 +19,7 @@ enum class GlobalDrop {
   send,
   raw_peer,
   control_rate,
+  port_zero,
   count
 };
 
@@ -26,7 +27,7 @@ constexpr const char* kSessionDrops[] = {"path",    "closed", "spoof", "malforme
                                          "too-big", "rate",   "send",  "tun",       "limit", "sequence", "queue"};
 constexpr const char* kGlobalDrops[] = {"mark-zero", "mark-unknown", "no-session",       "no-route", "short",
                                         "version",   "queue-full",   "unconfirmed-send", "send",     "raw-peer",
-                                        "control-rate"};
+                                        "control-rate", "port-zero"};
 
 // 64 bits, written by one thread only: no locked instruction on the packet path.
 class Counter {

@@ -83,6 +83,7 @@ void Forwarder::datagram(const ListenerPolicy& listener, const Path& from, uint8
   } else if (from.mark == 0) {
     return counters_.drop(GlobalDrop::mark_zero);
   }
+  if (from.port == 0) return counters_.drop(GlobalDrop::port_zero);
   L2tpHeader header;
   switch (parse_l2tp(p, n, header)) {
     case L2tpResult::too_short:

@@ -69,6 +69,7 @@ t.test('marks', async (t) => {
 
   await t.test('mark 0 is dropped, an unknown one only lets control up', async (t) => {
     d.receive(twin(0), ZLB);
+    d.receive({ ...twin(1), remotePort: 0 }, ZLB);
     d.receive(twin(3), ZLB);
     d.receive(twin(3), l2tp(1, 1, ppp(0xc021)));
     d.receive(twin(1), ZLB);
@@ -77,7 +78,7 @@ t.test('marks', async (t) => {
       { kind: 'control', path: twin(3), confirmed: false },
       { kind: 'control', path: twin(1), confirmed: true },
     ]);
-    t.strictSame({ ...d.globalCounters() }, { 'mark-zero': 1n, 'mark-unknown': 1n });
+    t.strictSame({ ...d.globalCounters() }, { 'mark-zero': 1n, 'port-zero': 1n, 'mark-unknown': 1n });
   });
 
   await t.test('a session belongs to its mark', async (t) => {

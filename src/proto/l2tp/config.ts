@@ -8,8 +8,8 @@ export interface EndpointLimits {
   readonly maxTunnels: number;
   /** Tunnels between SCCRQ and SCCCN. */
   readonly maxHalfOpen: number;
-  /** The same per (mark, remote address). */
-  readonly maxHalfOpenPerPeer: number;
+  /** The same per remote address, under whatever marks. */
+  readonly maxHalfOpenPerAddress: number;
   /** Tunnels in all states per (mark, remote address). */
   readonly maxTunnelsPerPeer: number;
   readonly maxSessionsPerTunnel: number;
@@ -48,7 +48,7 @@ export interface EndpointConfig {
 export const defaultLimits: EndpointLimits = {
   maxTunnels: 60_000,
   maxHalfOpen: 1_024,
-  maxHalfOpenPerPeer: 16,
+  maxHalfOpenPerAddress: 16,
   maxTunnelsPerPeer: 256,
   maxSessionsPerTunnel: 1_024,
   refusalsPerSecond: 200,

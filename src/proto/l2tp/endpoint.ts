@@ -9,7 +9,6 @@ import { Multimap } from '../multimap.js';
 import type { EndpointConfig } from './config.js';
 import type { EndpointIn, EndpointOut, LocalTunnelId, Path } from './events.js';
 import { stopCcn, unacceptable } from './handshake.js';
-import { fullCycleMs } from './reliable.js';
 import { Schedule } from './schedule.js';
 import { type Role, sessionNotOpened } from './session.js';
 import { optional, pickId, Rate } from './support.js';
@@ -51,7 +50,8 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
   readonly #dialling = new Set<Tunnel>();
   readonly #halfOpen = new Set<Tunnel>();
   readonly #perPeer = new Tally();
-  readonly #halfOpenPerPeer = new Tally();
+  /** By address, whatever the SA: each of a NAT's clients, and each SA of one client, has a mark of its own. */
+  readonly #halfOpenFrom = new Tally();
   readonly #refusals: Rate;
   readonly #notes = new Map<string, Rate>();
   readonly #host: TunnelHost;
@@ -170,15 +170,16 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
   #request(now: Instant, path: Path, header: ControlHeader, payload: Uint8Array, m: MessageOf<'SCCRQ'>): void {
     if (header.Ns !== 0) return this.#note(now, 'l2tp.sequence.invalid', path, { why: `SCCRQ with Ns ${header.Ns}` });
     const known = this.#dialled.get(dialKey(path, m.avps.assignedTunnelId));
-    // A retransmission is acknowledged again and opens no second tunnel (§5.8). Later the same peer id is a new tunnel
-    // of a peer that counts from 1 again; it closes nothing.
-    if (known && known.state !== 'lingering' && now - known.createdAt < fullCycleMs(this.#config.retransmit)) {
+    // A retransmission is acknowledged again and opens no second tunnel (§5.8).
+    if (known?.awaitsRepeats(now)) {
       known.receive(now, path, header, payload);
       return this.#settle(known);
     }
     if (!this.#winsTie(now, path, m.avps.tieBreaker)) return;
     const refusal = unacceptable(m.avps, this.#config.secret?.(path)) ?? this.#full(path);
     if (refusal) return this.#refuse(now, path, header, m.avps.assignedTunnelId, refusal);
+    // The peer lost its state and counts from 1 again: what this tunnel says from now on would reach its new one, at the wrong Ns.
+    if (known && known.state !== 'lingering') this.#abandon([known]);
     const tunnel = this.#create(now, 'LNS', path);
     tunnel.answer(now, payload, m);
     this.#dialled.set(dialKey(path, m.avps.assignedTunnelId), tunnel);
@@ -213,8 +214,8 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
           ? 'too many tunnels of this peer'
           : this.#halfOpen.size >= limits.maxHalfOpen
             ? 'too many tunnels being set up'
-            : this.#halfOpenPerPeer.of(peer) >= limits.maxHalfOpenPerPeer
-              ? 'too many tunnels of this peer being set up'
+            : this.#halfOpenFrom.of(path.remote) >= limits.maxHalfOpenPerAddress
+              ? 'too many tunnels being set up from this address'
               : undefined;
     return why === undefined ? undefined : { result: StopResult.error, error: ErrorCode.resources, message: why };
   }
@@ -305,7 +306,7 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
     this.#leave(tunnel);
     tunnel.movePath(path);
     this.#enter(tunnel);
-    if (tunnel.halfOpen) this.#halfOpenPerPeer.add(peerKey(path));
+    if (tunnel.halfOpen) this.#halfOpenFrom.add(path.remote);
     if (tunnel.role === 'LNS') this.#dialled.set(dialKey(path, tunnel.peerId), tunnel);
   }
 
@@ -319,7 +320,7 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
     const peer = peerKey(tunnel.path);
     this.#byMark.remove(tunnel.path.mark, tunnel);
     this.#perPeer.remove(peer);
-    if (this.#halfOpen.has(tunnel)) this.#halfOpenPerPeer.remove(peer);
+    if (this.#halfOpen.has(tunnel)) this.#halfOpenFrom.remove(tunnel.path.remote);
     const key = dialKey(tunnel.path, tunnel.peerId);
     if (this.#dialled.get(key) === tunnel) this.#dialled.delete(key);
   }
@@ -329,11 +330,11 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
     const was = this.#halfOpen.has(tunnel);
     if (tunnel.halfOpen && !was) {
       this.#halfOpen.add(tunnel);
-      this.#halfOpenPerPeer.add(peerKey(tunnel.path));
+      this.#halfOpenFrom.add(tunnel.path.remote);
       if (tunnel.role === 'LAC') this.#dialling.add(tunnel);
     } else if (!tunnel.halfOpen && was) {
       this.#halfOpen.delete(tunnel);
-      this.#halfOpenPerPeer.remove(peerKey(tunnel.path));
+      this.#halfOpenFrom.remove(tunnel.path.remote);
       this.#dialling.delete(tunnel);
     }
     if (tunnel.state !== 'gone') return this.#schedule.arm(tunnel, tunnel.nextTimeout());

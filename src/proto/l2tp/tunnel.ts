@@ -37,7 +37,6 @@ interface Ending {
 export class Tunnel {
   readonly id: LocalTunnelId;
   readonly role: Role;
-  readonly createdAt: Instant;
   readonly sessions: Sessions;
   readonly #host: TunnelHost;
   readonly #ref: string | undefined;
@@ -54,12 +53,14 @@ export class Tunnel {
   #peer: TunnelPeer | undefined;
   #framingType = framingFor(0);
   #heard: Instant;
+  /** When the state it is in began. */
+  #since: Instant;
 
   constructor(host: TunnelHost, now: Instant, id: LocalTunnelId, role: Role, path: Path, ref?: string) {
     const { config } = host;
     this.id = id;
     this.role = role;
-    this.createdAt = now;
+    this.#since = now;
     this.#host = host;
     this.#path = path;
     this.#ref = ref;
@@ -87,6 +88,17 @@ export class Tunnel {
 
   get halfOpen(): boolean {
     return this.#state === 'wait-ctl-conn' || this.#state === 'wait-ctl-reply';
+  }
+
+  /**
+   * Whether the SCCRQ it came from may be repeated yet: until the peer has our SCCRP, or gives up after a full cycle (§5.8), and, by a
+   * detour on the way, a moment longer.
+   */
+  awaitsRepeats(now: Instant): boolean {
+    const ms = now - this.#since;
+    return this.halfOpen
+      ? ms < fullCycleMs(this.#host.config.retransmit)
+      : this.#state === 'established' && ms < DETOUR_MS;
   }
 
   get #live(): boolean {
@@ -291,6 +303,7 @@ export class Tunnel {
   #step(now: Instant, event: TunnelEvent, ending: Ending, challenge?: Uint8Array): void {
     const before = this.#state;
     const { actions, next } = CONTROL_CONNECTION(before, event);
+    if (next !== before) this.#since = now;
     this.#state = next;
     for (const action of actions) this.#act(action, ending, challenge);
     switch (next) {
@@ -418,5 +431,7 @@ const stoppedByPeer = (result: ResultCode | undefined): Ending => ({
   ...optional('result', result),
   ...optional('redirect', result && redirectOf(result)),
 });
+/** By how much a copy of a message may come later than what was sent after it. */
+const DETOUR_MS = 3_000;
 const LOCAL: Ending = { by: 'local' };
 const FSM_ERROR: Ending = { by: 'protocol', result: { result: StopResult.fsmError } };

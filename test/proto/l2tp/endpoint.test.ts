@@ -105,11 +105,44 @@ t.test('a retransmitted SCCRQ is acknowledged again and opens no second tunnel',
   t.equal(peer.machine.totals.tunnels, 1);
   peer.tunnelId = peer.last('SCCRP').avps.assignedTunnelId;
   peer.send(SCCCN);
+  peer.advance(2_900);
   t.strictSame(again(), ['ZLB Ns=1 Nr=2'], 'late: the same');
   t.equal(peer.machine.totals.tunnels, 1);
-  peer.advance(31_000);
-  t.strictSame(again(), ['SCCRP Ns=0 Nr=1'], 'much later: a peer that counts from 1 again, a new tunnel');
-  t.equal(peer.machine.totals.tunnels, 2, 'which closes nothing');
+});
+
+t.test('a peer that dials again with the tunnel id it has: its old tunnel goes with nothing sent', async (t) => {
+  const { peer } = inSession();
+  peer.advance(3_000);
+  const back = new Peer({}, toLac, peer.machine);
+  back.now = peer.now;
+  t.strictSame(back.send(sccrq()), ['session-down', 'tunnel-down', 'tunnel-gone', 'SCCRP Ns=0 Nr=1']);
+  t.match(back.out('tunnel-down'), [{ tunnelId: peer.tunnelId, by: 'abandoned' }]);
+  back.send(SCCCN);
+  t.strictSame(back.send(icrq(7)), ['session-open', 'ICRP Ns=1 Nr=3']);
+  back.zlb();
+  // A HELLO or StopCCN of the old tunnel would reach the new one, at a number it waits for.
+  t.strictSame(back.advance(30_000), []);
+  t.equal(peer.machine.totals.tunnels, 1);
+});
+
+t.test('nor does the StopCCN of a tunnel that is being closed follow the peer into its new one', async (t) => {
+  const peer = connected();
+  t.strictSame(peer.input({ type: 'close-tunnel', tunnelId: id(peer), result: { result: 1 } }), [
+    'StopCCN Ns=1 Nr=2',
+    'tunnel-down',
+  ]);
+  const back = new Peer({}, toLac, peer.machine);
+  back.now = peer.now;
+  t.strictSame(back.send(sccrq()), ['tunnel-gone', 'SCCRP Ns=0 Nr=1']);
+  t.equal(peer.machine.totals.tunnels, 1);
+});
+
+t.test('an SCCRQ that is still unanswered after a full cycle is a new one', async (t) => {
+  const peer = new Peer({ setupTimeoutMs: 60_000 });
+  peer.send(sccrq());
+  peer.now = 31_000 as typeof peer.now;
+  peer.tunnelId = 0;
+  t.match(peer.at(0, encodeMessage(sccrq())), ['tunnel-down', 'tunnel-gone', 'SCCRP Ns=0 Nr=1']);
 });
 
 t.test('the same peer id from another path, or another id from the same, is another tunnel', async (t) => {
@@ -167,13 +200,22 @@ t.test('move-path: NAT rebinding moves the tunnel, the old path is nobody then',
   t.strictSame(after.out('send').at(-1)?.path, moved);
 });
 
+t.test('half-open tunnels are counted by address: one behind a NAT has as many SAs as it likes', async (t) => {
+  const machine = new Endpoint(config(1, limited({ maxHalfOpenPerAddress: 2 })));
+  const dialled = [1, 2, 3].map((mark) => new Peer({}, { ...toLac, mark }, machine).send(sccrq()).at(-1));
+  t.strictSame(dialled, ['SCCRP Ns=0 Nr=1', 'SCCRP Ns=0 Nr=1', 'StopCCN Ns=0 Nr=1']);
+  const elsewhere = new Peer({}, { ...toLac, mark: 4, remote: '203.0.113.5' }, machine);
+  t.strictSame(elsewhere.send(sccrq()), ['SCCRP Ns=0 Nr=1']);
+});
+
 t.test('move-path while half-open keeps the books', async (t) => {
-  const machine = new Endpoint(config(1, limited({ maxHalfOpenPerPeer: 1 })));
+  const machine = new Endpoint(config(1, limited({ maxHalfOpenPerAddress: 1 })));
   const peer = new Peer({}, toLac, machine);
   peer.send(sccrq());
-  machine.handle(peer.now, { type: 'move-path', tunnelId: id(peer), path: { ...toLac, mark: 9 } });
+  const elsewhere = { ...toLac, mark: 9, remote: '198.51.100.8' };
+  machine.handle(peer.now, { type: 'move-path', tunnelId: id(peer), path: elsewhere });
   t.strictSame(new Peer({}, toLac, machine).send(sccrq({ assignedTunnelId: 5 })), ['SCCRP Ns=0 Nr=1'], 'left');
-  const there = new Peer({}, { ...toLac, mark: 9 }, machine);
+  const there = new Peer({}, elsewhere, machine);
   t.match(there.send(sccrq({ assignedTunnelId: 5 })), ['note l2tp.tunnel.refused', /StopCCN/], 'arrived');
   const dialled = new Peer({}, toLns);
   dialled.input({ type: 'open-tunnel', path: toLns, ref: 'x' });
@@ -196,7 +238,7 @@ t.test('admission: what is too many is refused politely, without keeping state',
     ['tunnels', { maxTunnels: 2 }, 'too many tunnels'],
     ['tunnels of a peer', { maxTunnelsPerPeer: 2 }, 'too many tunnels of this peer'],
     ['half-open', { maxHalfOpen: 2 }, 'too many tunnels being set up'],
-    ['half-open of a peer', { maxHalfOpenPerPeer: 2 }, 'too many tunnels of this peer being set up'],
+    ['half-open of an address', { maxHalfOpenPerAddress: 2 }, 'too many tunnels being set up from this address'],
   ];
   for (const [name, limits, message] of rows) {
     const machine = new Endpoint(config(1, limited(limits)));
@@ -228,7 +270,7 @@ t.test(
 );
 
 t.test('a half-open place is free again when the tunnel is established or over', async (t) => {
-  const machine = new Endpoint(config(1, limited({ maxHalfOpen: 1, maxHalfOpenPerPeer: 1 })));
+  const machine = new Endpoint(config(1, limited({ maxHalfOpen: 1, maxHalfOpenPerAddress: 1 })));
   const first = new Peer({}, toLac, machine);
   first.send(sccrq({ assignedTunnelId: 1 }));
   first.send(SCCCN);
@@ -364,7 +406,7 @@ t.test('§4.4.3: a tie is between two peers, not with a third', async (t) => {
 });
 
 t.test('many tunnels: each wakes at its own time', async (t) => {
-  const machine = new Endpoint(config(1, limited({ maxHalfOpenPerPeer: 1_000 })));
+  const machine = new Endpoint(config(1, limited({ maxHalfOpenPerAddress: 1_000 })));
   const peers = Array.from({ length: 200 }, (_, n) => {
     const peer = new Peer({}, toLac, machine);
     peer.now = ((n * 7) % 200) as typeof peer.now;

@@ -481,6 +481,13 @@ void raw_and_marked() {
   for (const World::Up& up : w.ups) CHECK(up.kind == 'v');
   w.datagram(raw, path_of(0, "198.51.100.3"), to_bare);
   EQ(w.counters.get(GlobalDrop::raw_peer), 1u);
+  for (const uint32_t mark : {0, 7}) {
+    Path nowhere = path_of(mark);
+    nowhere.port = 0;
+    w.datagram(mark == 0 ? raw : ipsec, nowhere, to_bare);
+    w.datagram(mark == 0 ? raw : ipsec, nowhere, hex("c802 000c 0000 0000 0000 0000"));
+  }
+  EQ(w.counters.get(GlobalDrop::port_zero), 4u);
   w.ups.clear();
   w.datagram(ipsec, path_of(7), to_marked);
   w.datagram(raw, path_of(0), to_bare);
