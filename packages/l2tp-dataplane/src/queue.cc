@@ -8,6 +8,8 @@ namespace dp {
 
 void FairQueue::push(Session& s, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
                      size_t octets, uint8_t traffic_class, bool small, uint64_t now) {
+  // It moved to another listener.
+  if (s.backlog != nullptr && s.backlog->queue != this) s.backlog->queue->forget(s);
   if (chunks_ == nullptr) {
     chunks_.reset(new Chunk[kHeldChunks]);
     flows_.reset(new Backlog[kHeldChunks]);

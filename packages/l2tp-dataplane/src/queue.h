@@ -37,7 +37,7 @@ class FairQueue {
   size_t held() const { return kHeldChunks - free_count_; }  // chunks
 
   // Copies a packet to the end of its session's; `small`: before those that are not, where the session wants that. What has
-  // to go for it is counted as SessionDrop::queue.
+  // to go for it is counted as SessionDrop::queue, and so is what waits of the session in another queue.
   void push(Session& s, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length, size_t octets,
             uint8_t traffic_class, bool small, uint64_t now);
   // The packet whose turn it is, or null. It is the caller's until release() or put_back().

@@ -138,6 +138,24 @@ void put_back() {
   CHECK(got[0] == (std::vector<uint32_t>{0, 2, 4}) && got[1] == (std::vector<uint32_t>{1, 3, 5}));
 }
 
+// A session waits in one queue: where it begins to wait in another, what waits in the first is lost.
+void another_queue() {
+  Line l(2);
+  FairQueue other;
+  for (const size_t session : {0, 1, 0}) l.push(session, 1400);
+  const Bytes data(1000);
+  other.push(l.sessions[0], nullptr, 0, data.data(), data.size(), data.size(), 0, false, l.now);
+  EQ(l.dropped(0), 2u);
+  EQ(l.next().first, 1u);
+  CHECK(l.queue.empty());
+  EQ(l.queue.held(), 0u);
+  FairQueue::Chunk* c = other.next(l.now);
+  CHECK(c != nullptr && c->session == &l.sessions[0]);
+  other.release(c);
+  CHECK(other.empty());
+  EQ(other.held(), 0u);
+}
+
 // Small packets of a session go before its large ones, but do not keep them from going at all.
 void small_first() {
   Line l(1);
@@ -218,6 +236,7 @@ void queue_cases() {
          {"queue: no room", no_room},
          {"queue: too late", too_late},
          {"queue: put back", put_back},
+         {"queue: another queue", another_queue},
          {"queue: small first", small_first},
          {"queue: larger than all", larger_than_all},
          {"queue: against the model", against_the_model},

@@ -1,6 +1,7 @@
 // The sender against a stand-in for sendmmsg that does with UDP_SEGMENT what the kernel does, or refuses it. Linked with
-// --wrap=sendmmsg,--wrap=setsockopt,--wrap=clock_gettime; needs no privileges.
+// --wrap=sendmmsg,--wrap=setsockopt,--wrap=clock_gettime,--wrap=epoll_wait; needs no privileges.
 #include <errno.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <map>
@@ -335,17 +336,21 @@ void any() {
   }
 }
 
-std::unique_ptr<PacketThread> start_thread(int tun) {
+std::unique_ptr<PacketThread> start_thread(int tun, std::initializer_list<const char*> addresses = {"127.0.0.1"}) {
   kernel = {};
   PacketThread::Options options;
   if (tun >= 0) options.tun_fds = {tun};
   options.notify = options.ended = [] {};
   std::unique_ptr<PacketThread> t;
   CHECK(!PacketThread::start(options, t));
-  ListenSpec listen = loopback_listener();
-  listen.port = 0;
-  listen.receive_buffer = 65536;
-  CHECK(!t->listen({listen}));
+  std::vector<ListenSpec> listeners;
+  for (const char* address : addresses) {
+    listeners.push_back(loopback_listener());
+    CHECK(parse_address(address, listeners.back().address));
+    listeners.back().port = 0;
+    listeners.back().receive_buffer = 65536;
+  }
+  CHECK(!t->listen(listeners));
   return t;
 }
 
@@ -376,6 +381,12 @@ void wait_until(F so) {
     CHECK(i < 30'000);
     usleep(1000);
   }
+}
+
+// Everything asked of the thread so far is done.
+void flush(PacketThread& t) {
+  t.flush(1);
+  for (UpcallBatch done; done.flushed.empty(); t.take(done)) std::this_thread::yield();
 }
 
 // Packets for many sessions, read in batches: each session has its own packet, of its own length.
@@ -541,6 +552,32 @@ void held_and_gone() {
   close(pair[1]);
 }
 
+// A tunnel that moves to another listener while packets of it wait: they are lost, what comes then waits and leaves there.
+void held_and_moved() {
+  int pair[2];
+  CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+  const auto t = start_thread(pair[0], {"127.0.0.1", "127.0.0.3"});
+  { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = 0; }
+  const auto counters = add_session(*t, 1);
+  for (const uint64_t round : {1, 2}) {
+    for (int i = 0; i < 5; i++) put_packet(pair[1], 1);
+    put_packet(pair[1], 2);
+    wait_until([&] { return t->globals().get(GlobalDrop::no_route) == round; });
+    if (round == 1) t->move_path(1, path_of(0, "127.0.0.2", "127.0.0.3"));
+    flush(*t);
+  }
+  const auto lost = [&](SessionDrop why) { return counters->drops[static_cast<size_t>(why)].get(); };
+  EQ(lost(SessionDrop::queue), 5u);
+  { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = ~size_t{0}; }
+  wait_until([&] { return counters->packets_out.get() + lost(SessionDrop::queue) + lost(SessionDrop::send) == 10; });
+  EQ(counters->packets_out.get(), 5u);
+  t->unlisten();
+  t->stop();
+  t->join();
+  close(pair[0]);
+  close(pair[1]);
+}
+
 // A frame is sent with DF when asked, alone, and not at all when DF cannot be had.
 void probes() {
   const auto t = start_thread(-1);
@@ -551,8 +588,7 @@ void probes() {
     CHECK(!t->add_session(spec, {}));
     t->send_frame(spec.ours, hex("c0210901"), dont_fragment);
     const auto counters = t->remove_session(spec.ours);
-    t->flush(1);
-    for (UpcallBatch done; done.flushed.empty(); t->take(done)) std::this_thread::yield();
+    flush(*t);
     return counters->drops[static_cast<size_t>(SessionDrop::send)].get();
   };
   for (const bool df : {false, true, false}) {
@@ -591,6 +627,23 @@ int __wrap_clock_gettime(clockid_t, timespec* t) {
   return 0;
 }
 
+// The sockets are real and have room; what they tell must be what sendmmsg does.
+int __real_epoll_wait(int fd, epoll_event* events, int most, int timeout);
+
+int __wrap_epoll_wait(int fd, epoll_event* events, int most, int timeout) {
+  const int n = __real_epoll_wait(fd, events, most, timeout);
+  int left = 0;
+  for (int i = 0; i < n; i++) {
+    epoll_event e = events[i];
+    if ((e.events & EPOLLOUT) != 0) {
+      const std::lock_guard<std::mutex> lock(kernel_mutex);
+      if (kernel.room == 0) e.events &= ~uint32_t{EPOLLOUT};
+    }
+    if (e.events != 0) events[left++] = e;
+  }
+  return n < 0 ? n : left;
+}
+
 int __wrap_sendmmsg(int fd, mmsghdr* messages, unsigned count, int) {
   const std::lock_guard<std::mutex> lock(kernel_mutex);
   kernel.fd = fd;
@@ -613,5 +666,6 @@ int main() {
          {"held", held},
          {"held too long", held_too_long},
          {"held and gone", held_and_gone},
+         {"held and moved", held_and_moved},
          {"probes", probes}});
 }
