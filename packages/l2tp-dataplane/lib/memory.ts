@@ -43,8 +43,8 @@ export class MemoryDataplane implements Dataplane {
   readonly #now: () => number;
   #closed = false;
   #listeners: readonly check.CheckedListener[] = [];
-  /** With the limit of their control messages. */
-  readonly #marks = new Map<number, Limit>();
+  /** With the limits of their control messages and PPP frames. */
+  readonly #marks = new Map<number, { readonly control: Limit; readonly frames: Limit }>();
   readonly #sessions = new Map<number, Session>();
   /** Who holds which prefix, oldest first: of the same prefix the last holder has the route. */
   #routes: { readonly prefix: PrefixBytes; readonly session: Session }[] = [];
@@ -120,7 +120,8 @@ export class MemoryDataplane implements Dataplane {
 
   confirmMark(mark: number): void {
     this.#open();
-    if (!this.#marks.has(check.checkMark('confirmMark', mark))) this.#marks.set(mark, new Limit(2000, 512));
+    if (this.#marks.has(check.checkMark('confirmMark', mark))) return;
+    this.#marks.set(mark, { control: new Limit(2000, 512), frames: new Limit(4000, 1000) });
   }
 
   forgetMark(mark: number): void {
@@ -256,7 +257,7 @@ export class MemoryDataplane implements Dataplane {
     if (l2tp.kind === 'short' || l2tp.kind === 'version') return this.#drop(l2tp.kind);
     const confirmed = listener.raw !== undefined || this.#marks.has(from.mark);
     if (l2tp.kind === 'control') {
-      if (this.#marks.get(from.mark)?.take(this.#now(), 1 + (data.length >> 10)) === false)
+      if (this.#marks.get(from.mark)?.control.take(this.#now(), 1 + (data.length >> 10)) === false)
         return this.#drop('control-rate');
       return this.#up({ kind: 'control', path: from, confirmed, data });
     }
@@ -310,7 +311,8 @@ export class MemoryDataplane implements Dataplane {
     if (ppp === undefined) return s.drop('malformed');
     if (ppp.protocol === packet.PPP_IPV4) return this.#ipFromPeer(s, 4, ppp.information);
     if (ppp.protocol === packet.PPP_IPV6) return this.#ipFromPeer(s, 6, ppp.information);
-    if (!s.frames.take(this.#now())) return s.drop('rate');
+    const now = this.#now();
+    if (!s.frames.take(now) || this.#marks.get(s.path.mark)?.frames.take(now) === false) return s.drop('rate');
     const { tunnelId, sessionId } = s.spec;
     const frame = Uint8Array.of(ppp.protocol >> 8, ppp.protocol, ...ppp.information);
     this.#up({ kind: 'frame', tunnelId, sessionId, data: frame });

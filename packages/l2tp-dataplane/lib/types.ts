@@ -102,7 +102,7 @@ export const SESSION_DROPS = [
   'malformed', // PPP or IP header that cannot be
   'multicast', // other broadcast/multicast
   'too-big', // larger than mtu, answered with ICMP; punted and larger than 1500 octets; a frame larger than a datagram
-  'rate', // punted packets above their limit
+  'rate', // PPP control frames and punted packets above their limits
   'send', // sendmmsg refused it (EPERM, ENOBUFS, ...)
   'tun', // the TUN device refused it
   'limit', // above the session's limit

@@ -122,7 +122,7 @@ void Forwarder::message(Session& s, uint8_t* p, size_t n, uint64_t now) {
   const size_t left = n - begin;
   if (protocol == kPppIpv4) return ip_from_peer(s, Family::v4, information, left, now);
   if (protocol == kPppIpv6) return ip_from_peer(s, Family::v6, information, left, now);
-  if (!s.frames.take(now)) return s.drop(SessionDrop::rate);
+  if (!s.frames.take(now) || !marks.take_frame(s.path.mark, now)) return s.drop(SessionDrop::rate);
   if (!sink_.frame(s.ours, protocol, information, left)) counters_.drop(GlobalDrop::queue_full);
 }
 

@@ -90,19 +90,30 @@ class SessionTable {
 class MarkSet {
  public:
   void confirm(uint32_t mark) {
-    if (mark != 0 && !has(mark)) marks_.add(mark, std::make_unique<Limit>(kControlRate, kControlBurst));
+    if (mark != 0 && !has(mark)) marks_.add(mark, std::make_unique<Limits>());
   }
   void forget(uint32_t mark) { marks_.remove(mark); }
   bool has(uint32_t mark) const { return marks_.find(mark) != nullptr; }
   void expect(uint32_t mark) const { marks_.expect(mark); }
   // Whether one more control message of a confirmed mark, of so many octets, may go up. A token is a KiB of the room that
   // all marks share; an honest message is smaller.
-  bool take_control(uint32_t mark, size_t octets, uint64_t now) { return (*marks_.find(mark))->take(now, 1 + octets / 1024); }
+  bool take_control(uint32_t mark, size_t octets, uint64_t now) {
+    return (*marks_.find(mark))->control.take(now, 1 + octets / 1024);
+  }
+  // Whether one more PPP control frame may go up, of whichever session. A raw session has no mark, and a held message may be
+  // of one that is forgotten: those have the session's limit only.
+  bool take_frame(uint32_t mark, uint64_t now) {
+    auto* limits = marks_.find(mark);
+    return limits == nullptr || (*limits)->frames.take(now);
+  }
 
  private:
-  // With its control messages; a LAC may set up some 500 sessions a second over one SA.
-  static constexpr uint32_t kControlRate = 2000, kControlBurst = 512;
-  FlatMap<uint32_t, std::unique_ptr<Limit>, NumberHash> marks_;
+  // A LAC may set up some 500 sessions a second over one SA, each with some eight frames.
+  struct Limits {
+    Limit control{2000, 512};
+    Limit frames{4000, 1000};
+  };
+  FlatMap<uint32_t, std::unique_ptr<Limits>, NumberHash> marks_;
 };
 
 }  // namespace dp

@@ -103,6 +103,21 @@ t.test('marks', async (t) => {
     t.equal(d.globalCounters()['queue-full'], undefined);
   });
 
+  await t.test('one client cannot crowd out the PPP frames of another, however many sessions it opens', async (t) => {
+    upcalls.length = 0;
+    for (let id = 100; id < 120; id++) {
+      d.addSession({ tunnelId: 1, sessionId: id, peerTunnelId: 9, peerSessionId: 9, path: twin(1) });
+      for (let i = 0; i < 100; i++) d.receive(twin(1), l2tp(1, id, ppp(0xc021)));
+    }
+    d.receive(twin(2), l2tp(2, 1, ppp(0xc021)));
+    await d.flush();
+    const of = (tunnelId: number) => upcalls.filter((u) => u.kind === 'frame' && u.tunnelId === tunnelId).length;
+    t.strictSame([of(1), of(2)], [1_000, 1]);
+    let dropped = 0n;
+    for (let id = 100; id < 120; id++) dropped += d.removeSession(1, id)?.drops.rate ?? 0n;
+    t.equal(dropped, 1_000n);
+  });
+
   await t.test('what is large counts more: the room of the queue is octets too', async (t) => {
     upcalls.length = 0;
     const large = new Uint8Array(65_507);

@@ -561,6 +561,47 @@ void control_rate() {
   EQ(w.ups.size(), 8u);
 }
 
+// However many sessions one client opens before it has said who it is, another's frames go up.
+void frame_rate() {
+  World w;
+  std::vector<Session*> many;
+  for (uint16_t i = 1; i <= 20; i++) many.push_back(w.add({1, i}, path_of(1), {}, false));
+  w.add({2, 1}, path_of(2), {}, false);
+  for (const uint32_t mark : {1, 2}) w.forwarder.marks.confirm(mark);
+  Bytes lcp = hex("0002 0001 0001 ff03 c021");
+  const auto flood = [&](int each) {
+    w.ups.clear();
+    for (int i = 0; i < each * 20; i++) {
+      put16(&lcp[4], 1 + i % 20);
+      w.datagram({}, path_of(1), lcp);
+    }
+    return w.ups.size();
+  };
+  EQ(flood(100), 1000u);
+  uint64_t lost = 0;
+  for (const Session* s : many) lost += w.drops(s, SessionDrop::rate);
+  EQ(lost, 1000u);
+  w.datagram({}, path_of(2), hex("0002 0002 0001 ff03 c021"));
+  EQ(w.ups.size(), 1001u);
+  w.now += 100;
+  EQ(flood(100), 400u);
+  // Without a mark there is the session's limit alone.
+  ListenerPolicy raw;
+  raw.raw = true;
+  raw.peers.emplace_back();
+  CHECK(parse_prefix("198.51.100.2/32", raw.peers[0]));
+  for (Session* s : many) {
+    s->path = path_of(0);
+    s->frames = Limit{200, 200};
+  }
+  w.ups.clear();
+  for (int i = 0; i < 2000; i++) {
+    put16(&lcp[4], 1 + i % 20);
+    w.datagram(raw, path_of(0), lcp);
+  }
+  EQ(w.ups.size(), 2000u);
+}
+
 // Each part of the path counts, and a report comes once per source and interval, a few per session.
 void violations() {
   World w;
@@ -781,6 +822,12 @@ void reordering() {
   CHECK(gone.w.world.forwarder.holds());
   CHECK(gone.w.world.forwarder.remove_session({1, 2}));
   CHECK(!gone.w.world.forwarder.holds());
+  // What is held goes on though its mark is forgotten meanwhile.
+  Numbers forgotten(4);
+  for (const uint16_t ns : {0, 2}) forgotten.put(ns);
+  forgotten.w.world.forwarder.marks.forget(1);
+  forgotten.pass(kReorderFor + 1);
+  CHECK(forgotten.is({0, 2}));
 }
 
 // Packets held are the packets that go on, merged or not, whatever comes into the receive buffer meanwhile.
@@ -961,6 +1008,7 @@ int main(int argc, char** argv) {
                 {"marks", marks},
                 {"raw_and_marked", raw_and_marked},
                 {"control_rate", control_rate},
+                {"frame rate", frame_rate},
                 {"violations", violations},
                 {"upcall room", upcall_room},
                 {"outer class", outer_class},
