@@ -369,14 +369,15 @@ export class MemoryDataplane implements Dataplane {
     if (ip === undefined || s === undefined || packet.isMulticast(ip.destination)) return this.#drop('no-route');
     if (!s.open) return s.drop('closed');
     const protocol = ip.version === 4 ? packet.PPP_IPV4 : packet.PPP_IPV6;
-    if (ip.packet.length > s.mtu) {
+    const mtu = ip.version === 4 ? s.mtu : Math.max(s.mtu, LEAST_MTU6);
+    if (ip.packet.length > mtu) {
       if (!ip.dontFragment) {
-        for (const piece of packet.fragmentIpv4(ip, s.mtu)) this.#transit(s, protocol, piece);
+        for (const piece of packet.fragmentIpv4(ip, mtu)) this.#transit(s, protocol, piece);
         return;
       }
       s.drop('too-big');
       if (!packet.mayAnswerWithError(ip) || !s.errors.take(this.#now()) || !this.#errors.take(this.#now())) return;
-      this.#tun.push(packet.tooBigError(ip, s.mtu));
+      this.#tun.push(packet.tooBigError(ip, mtu));
       return;
     }
     if (s.clampMss) packet.clampMss(ip, mssFor(s, ip.version));
@@ -433,6 +434,8 @@ export class MemoryDataplane implements Dataplane {
 /** src/punt.h */
 const MAX_PUNT = 1500;
 const REORDER_FOR_MS = 100;
+/** src/forward.h */
+const LEAST_MTU6 = 1280;
 
 const mssFor = (s: Session, version: 4 | 6): number => Math.max(s.mtu - (version === 4 ? 40 : 60), 1);
 

@@ -48,7 +48,7 @@ export interface SessionState {
   readonly open?: boolean;
   /** Source addresses accepted from the peer and destinations routed to it (longest match). Replaces the former list. */
   readonly prefixes?: readonly Prefix[];
-  /** Largest inner packet sent to the peer, octets. Larger ones get ICMP frag-needed / packet-too-big. */
+  /** Largest inner packet sent to the peer, octets. Larger ones get ICMP frag-needed / packet-too-big. For IPv6 at least 1280. */
   readonly mtu?: number;
   /** Clamp TCP MSS of SYNs both ways to mtu - 40 (IPv4) / - 60 (IPv6). Default true. */
   readonly clampMss?: boolean;

@@ -15,6 +15,10 @@ uint16_t mss_for(const Session& s, Family f) {
   return static_cast<uint16_t>(std::max<int>(s.mtu - headers, 1));
 }
 
+// No IPv6 link has less than 1280, and hosts do not believe an error that says so (RFC 8200 §5, RFC 8201 §4): where the path
+// carries less, fragments of the outer packet must do.
+uint16_t mtu_for(const Session& s, Family f) { return f == Family::v4 ? s.mtu : std::max(s.mtu, kLeastMtu6); }
+
 // RFC 2983 §3, RFC 2474 §3: the DSCP of the packet inside, if so wished. ECN stays Not-ECT: whether the peer takes a mark of
 // the outer packet over to the inner one nobody has told (RFC 6040 §4.1, RFC 9601 §5).
 uint8_t traffic_class(const Session& s, const uint8_t* ip) {
@@ -259,7 +263,7 @@ void Forwarder::from_tun(const VnetHeader* vnet, uint8_t* p, size_t n, uint64_t 
       return s->drop(SessionDrop::malformed);
     }
   }
-  if (ip.length > s->mtu) {
+  if (ip.length > mtu_for(*s, ip.family)) {
     if (ip.dont_fragment) return too_big(*s, p, ip, now);
     cut_for_ = s;
     return fragment_ipv4(p, ip, s->mtu, *this);
@@ -276,12 +280,13 @@ void Forwarder::gso_to_peer(Session& s, const VnetHeader& vnet, uint8_t* p, cons
   const size_t head = kind == Gso::unknown ? 0 : segment_head(vnet, p, ip);
   if (head == 0) return s.drop(SessionDrop::malformed);
   size_t size = vnet.gso_size;
-  const bool fits = head + std::min(size, ip.length - head) <= s.mtu;
+  const size_t mtu = mtu_for(s, ip.family);
+  const bool fits = head + std::min(size, ip.length - head) <= mtu;
   if (!fits && ip.dont_fragment) return too_big(s, p, ip, now);
   cut_for_ = &s;
   // Without DF a TCP frame is simply cut finer; datagrams keep their boundaries and are fragmented.
-  if (!fits && kind == Gso::tcp && head < s.mtu) size = s.mtu - head;
-  cut_again_ = head + std::min(size, ip.length - head) > s.mtu;
+  if (!fits && kind == Gso::tcp && head < mtu) size = mtu - head;
+  cut_again_ = head + std::min(size, ip.length - head) > mtu;
   segment(vnet, p, ip, head, size, *this);
   cut_again_ = false;
 }
@@ -289,7 +294,7 @@ void Forwarder::gso_to_peer(Session& s, const VnetHeader& vnet, uint8_t* p, cons
 void Forwarder::too_big(Session& s, uint8_t* p, const IpHeader& ip, uint64_t now) {
   s.drop(SessionDrop::too_big);
   if (!may_answer_with_error(p, ip) || !s.errors.take(now) || !errors_.take(now)) return;
-  const iovec part{error_, too_big_error(p, ip, s.mtu, error_)};
+  const iovec part{error_, too_big_error(p, ip, mtu_for(s, ip.family), error_)};
   if (!sink_.to_tun(VnetHeader{}, &part, 1)) s.drop(SessionDrop::tun);
 }
 

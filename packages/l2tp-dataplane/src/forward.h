@@ -14,6 +14,7 @@ namespace dp {
 constexpr size_t kMaxDataHeader = 12 + 4;  // L2TP with Length, Ns and Nr; ff03, protocol
 // Of a frame from JS: a datagram has room for the longest header, whose last two octets are the frame's first.
 constexpr size_t kMaxFrame = 65'507 - (kMaxDataHeader - 2);
+constexpr uint16_t kLeastMtu6 = 1280;  // RFC 8200 §5
 constexpr size_t kFewSessions = 256;  // fit a core's cache
 constexpr uint64_t kViolationInterval = 10'000;  // ms
 

@@ -616,6 +616,22 @@ function tooBig(test: Define): void {
     t.equal(transportChecksum(error), 0);
   });
 
+  test('IPv6 has 1280 octets also where the path has less (RFC 8200 §5, RFC 8201 §4)', async (t, b) => {
+    b.session({ open: true, mtu: 1186, prefixes: [`${CLIENT}/32`, 'fd00:9::2/128'] });
+    const six = ['fd00:1::1', 'fd00:9::2'] as const;
+    const packet = (n: number) => ipv6({ from: six[0], to: six[1], payload: big(n - 20) });
+    for (const n of [1187, 1280, 1281]) b.rig.tunPacket(packet(n));
+    const syn = tcp(...six, 2, [2, 4, ...u16(1440)]);
+    b.rig.tunPacket(ipv6({ from: six[0], to: six[1], protocol: 6, payload: syn }));
+    b.rig.tunPacket(ipv4({ from: INSIDE, to: CLIENT, payload: big(1187), dontFragment: true }));
+    await b.until('all of them', () => b.sent.length + b.tun.length === 5);
+    const sent = b.sent.map((s) => toHex(s.data.subarray(12)));
+    t.strictSame(sent.slice(0, 2), [packet(1187), packet(1280)].map(toHex));
+    t.match(sent[2], /02040466/, 'TCP avoids the fragments');
+    const errors = b.tun.map((error) => toHex(error[0] === 0x60 ? error.subarray(44, 48) : error.subarray(26, 28)));
+    t.strictSame(errors, ['00000500', '04a2']);
+  });
+
   test('IPv4 without DF is fragmented (RFC 791 §3.2)', async (t, b) => {
     b.session({ ...OPEN, mtu: 576 });
     // Router alert is copied to every fragment, record route is not.

@@ -380,6 +380,20 @@ void segments_beyond_the_mtu() {
     EQ(w.world.sent.size(), (5000 + 547) / 548u);
     for (const World::Sent& s : w.world.sent) check_transport(inner(s));
   }
+  {
+    // RFC 8200 §5: IPv6 has 1280 whatever the path has.
+    Way w(600);
+    for (const uint16_t over : {0, 1}) {
+      Bytes p = ip_packet(true, kTcp, tcp_segment(numbered(5000), 0x10));
+      const size_t head = 40 + (p[52] >> 4) * 4u;
+      const VnetHeader v = partial(p, true, true, static_cast<uint16_t>(1280 - head + over));
+      w.world.from_tun(&v, p);
+      EQ(w.world.sent.size(), (p.size() - head + 1280 - head - 1) / (1280 - head));
+      for (const World::Sent& s : w.world.sent) check_transport(inner(s));
+    }
+    EQ(w.world.tun.size(), 1u);
+    EQ(get32(&w.world.tun[0][44]), 1280u);
+  }
   Way w(600);
   const Bytes data = numbered(2500);
   Bytes p = ip_packet(false, kUdp, udp_datagram(data));
