@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace dp {
 
@@ -370,6 +371,12 @@ void Sender::send_some(uint64_t now) {
   while (done_ < count_ && send_next(now)) continue;
 }
 
+// EAGAIN is also what a path gets whose SA is gone (net.core.xfrm_larval_drop = 0): that one waits for nothing.
+bool Sender::writable() const {
+  pollfd p{fd_, POLLOUT, 0};
+  return poll(&p, 1, 0) > 0 && (p.revents & POLLOUT) != 0;
+}
+
 // False: there is no room.
 bool Sender::send_next(uint64_t now) {
   const int n = sendmmsg(fd_, headers_ + done_, static_cast<unsigned>(count_ - done_), MSG_DONTWAIT);
@@ -379,7 +386,11 @@ bool Sender::send_next(uint64_t now) {
   if (n > 0) return true;
   const int error = errno;
   if (error == EINTR) return true;
-  if (error == EAGAIN) return false;
+  if (error == EAGAIN) {
+    if (!writable()) return false;
+    // There may be room since just now.
+    if (std::exchange(again_, done_) != done_) return true;
+  }
   Message& m = messages_[done_];
   if (m.packets > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
     // EMSGSIZE is about this path and size, the others about the device.
@@ -395,7 +406,7 @@ bool Sender::send_next(uint64_t now) {
 bool Sender::send_apart(Message& m, uint64_t now) {
   mmsghdr apart[kMaxSegments];
   iovec iov[kMaxSegments][2];
-  size_t count = 0;
+  size_t count = 0, again = kNone;
   for (uint16_t k = m.first; k != kNone; k = piece_[k].next) {
     iov[count][0] = {piece_[k].head, piece_[k].head_length};
     iov[count][1] = {const_cast<uint8_t*>(piece_[k].body), piece_[k].body_length};
@@ -406,11 +417,15 @@ bool Sender::send_apart(Message& m, uint64_t now) {
   }
   for (size_t at = 0; at < count;) {
     const int n = sendmmsg(fd_, apart + at, static_cast<unsigned>(count - at), MSG_DONTWAIT);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) {
-      // Only send_some() gets here with data: nothing of this message is tried again from `headers_`.
-      m.packets = count - at;
-      return false;
+    const int error = n < 0 ? errno : 0;
+    if (error == EINTR) continue;
+    if (error == EAGAIN) {
+      if (!writable()) {
+        // Only send_some() gets here with data: nothing of this message is tried again from `headers_`.
+        m.packets = count - at;
+        return false;
+      }
+      if (std::exchange(again, at) != at) continue;
     }
     if (n < 0) refused(piece_[m.first]);
     for (int i = 0; i < std::max(n, 1); i++, at++) {
@@ -424,6 +439,7 @@ bool Sender::send_apart(Message& m, uint64_t now) {
 
 void Sender::clear() {
   count_ = done_ = pieces_ = 0;
+  again_ = kNone;
   batch_++;
 }
 

@@ -166,6 +166,7 @@ class Sender {
   Message& open_message(const Socket& socket, const Path& to, size_t size, uint8_t traffic_class);
   void prepare();
   bool send_next(uint64_t now);
+  bool writable() const;
   bool send_apart(Message& m, uint64_t now);
   void sent(const Piece& p, uint64_t now);
   void refused(const Piece& p);
@@ -174,6 +175,7 @@ class Sender {
   int fd_ = -1;
   size_t count_ = 0;
   size_t done_ = 0;  // messages
+  size_t again_ = kNone;  // message that got EAGAIN once though there was room
   size_t pieces_ = 0;
   uint64_t batch_ = 1;
   Open open_[kOpen];

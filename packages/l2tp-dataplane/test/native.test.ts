@@ -66,7 +66,7 @@ const send = build(
   'address,undefined',
   ['test/native/send'],
   [...PACKET_CODE, ...THREAD],
-  '-Wl,--wrap=sendmmsg,--wrap=setsockopt,--wrap=clock_gettime,--wrap=epoll_wait',
+  '-Wl,--wrap=sendmmsg,--wrap=setsockopt,--wrap=clock_gettime,--wrap=poll,--wrap=epoll_wait',
 );
 const sockets = build('sockets', 'address,undefined', ['test/native/sockets'], [...PACKET_CODE, ...THREAD]);
 

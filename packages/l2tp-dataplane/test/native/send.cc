@@ -1,6 +1,8 @@
 // The sender against a stand-in for sendmmsg that does with UDP_SEGMENT what the kernel does, or refuses it. Linked with
-// --wrap=sendmmsg,--wrap=setsockopt,--wrap=clock_gettime,--wrap=epoll_wait; needs no privileges.
+// --wrap=sendmmsg,--wrap=setsockopt,--wrap=clock_gettime,--wrap=poll,--wrap=epoll_wait; needs no
+// privileges.
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@ namespace {
 struct Kernel {
   int refusal = 0;          // what a message with UDP_SEGMENT gets
   size_t room = ~size_t{0};  // messages taken until EAGAIN
+  uint32_t gone = 0;  // a mark that gets EAGAIN whatever room there is
   bool room_for_frames = false;  // whatever room there is for data
   size_t calls = 0, large = 0;
   int fd = -1, discover = -1;  // of the last call, and its socket's IP_MTU_DISCOVER within
@@ -62,12 +65,13 @@ struct Kernel {
       all.insert(all.end(), p, p + m.msg_iov[i].iov_len);
     }
     CHECK(all.size() <= 65507);
+    if (size != 0 && refusal != 0) return refusal;
+    if (mark != 0 && mark == gone) return EAGAIN;
     if (size == 0) {
       out.emplace_back(mark, all);
       classes.push_back(traffic_class);
       return 0;
     }
-    if (refusal != 0) return refusal;
     large++;
     CHECK(all.size() > size && (all.size() + size - 1) / size <= 64);
     for (size_t at = 0; at < all.size(); at += size) {
@@ -315,6 +319,34 @@ void no_room() {
   EQ(sums[&p.sessions[0]].packets, 4u);
   EQ(sums[&p.sessions[0]].octets, 4000u);
   EQ(sums[&p.sessions[0]].dropped, 6u);
+}
+
+// EAGAIN where there is room is about the path, whose SA is gone: what is for it is lost, and nobody waits behind it.
+void no_room_for_one() {
+  for (const int refusal : {0, EIO}) {
+    Peers p;
+    kernel.gone = 2;
+    kernel.refusal = refusal;
+    for (size_t i = 0; i < 10; i++) {
+      for (Session& s : p.sessions) p.add(s, 1000);
+    }
+    p.sender.send_some(1);
+    p.sender.unsent([](auto&&...) { CHECK(false); });
+    auto sums = p.cleared();
+    for (size_t i = 0; i < 3; i++) {
+      EQ(sums[&p.sessions[i]].packets, i == 1 ? 0u : 10u);
+      EQ(sums[&p.sessions[i]].dropped, i == 1 ? 10u : 0u);
+    }
+    // Where there was none for a moment nothing is lost.
+    kernel.gone = 0;
+    kernel.room = 1;
+    for (Session& s : p.sessions) p.add(s, 1000);
+    p.sender.send_some(1);
+    size_t waiting = 0;
+    p.sender.unsent([&](auto&&...) { waiting++; });
+    EQ(waiting, 2u);
+    EQ(p.cleared()[&p.sessions[1]].dropped, 0u);
+  }
 }
 
 // Any sizes, any sessions, refusals now and then: each session's datagrams arrive whole and in order.
@@ -644,6 +676,12 @@ int __wrap_epoll_wait(int fd, epoll_event* events, int most, int timeout) {
   return n < 0 ? n : left;
 }
 
+int __wrap_poll(pollfd* p, nfds_t, int) {
+  const std::lock_guard<std::mutex> lock(kernel_mutex);
+  p->revents = kernel.room > 0 ? POLLOUT : 0;
+  return kernel.room > 0 ? 1 : 0;
+}
+
 int __wrap_sendmmsg(int fd, mmsghdr* messages, unsigned count, int) {
   const std::lock_guard<std::mutex> lock(kernel_mutex);
   kernel.fd = fd;
@@ -661,6 +699,7 @@ int main() {
          {"trains over IPv6", trains_over_ipv6},
          {"refused", refused},
          {"no room", no_room},
+         {"no room for one", no_room_for_one},
          {"any sizes in any order", any},
          {"many sessions", many_sessions},
          {"held", held},
