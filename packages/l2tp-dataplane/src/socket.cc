@@ -393,17 +393,15 @@ bool Sender::send_next(uint64_t now) {
   }
   Message& m = messages_[done_];
   if (m.packets > 1 && (error == EIO || error == EINVAL || error == EMSGSIZE)) {
-    // EMSGSIZE is about this path and size, the others about the device.
-    for (uint16_t k = m.first; k != kNone && error != EMSGSIZE; k = piece_[k].next) piece_[k].session->segments = false;
-    return send_apart(m, now);
+    return send_apart(m, error, now);
   }
   for (uint16_t k = m.first; k != kNone; k = piece_[k].next) refused(piece_[k]);
   done_++;
   return true;
 }
 
-// The datagrams of a message one by one. False: there is no room for those that are left in it.
-bool Sender::send_apart(Message& m, uint64_t now) {
+// The datagrams of a message that was refused, one by one. False: there is no room for those that are left in it.
+bool Sender::send_apart(Message& m, int refusal, uint64_t now) {
   mmsghdr apart[kMaxSegments];
   iovec iov[kMaxSegments][2];
   size_t count = 0, again = kNone;
@@ -426,6 +424,10 @@ bool Sender::send_apart(Message& m, uint64_t now) {
         return false;
       }
       if (std::exchange(again, at) != at) continue;
+    }
+    // EMSGSIZE is about this path and size; the others are about UDP_SEGMENT if the first datagram goes through without it.
+    for (uint16_t k = m.first; k != kNone && n > 0 && at == 0 && refusal != EMSGSIZE; k = piece_[k].next) {
+      piece_[k].session->segments = false;
     }
     if (n < 0) refused(piece_[m.first]);
     for (int i = 0; i < std::max(n, 1); i++, at++) {

@@ -167,7 +167,7 @@ class Sender {
   void prepare();
   bool send_next(uint64_t now);
   bool writable() const;
-  bool send_apart(Message& m, uint64_t now);
+  bool send_apart(Message& m, int refusal, uint64_t now);
   void sent(const Piece& p, uint64_t now);
   void refused(const Piece& p);
 

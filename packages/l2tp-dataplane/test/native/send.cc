@@ -20,6 +20,7 @@ namespace {
 
 struct Kernel {
   int refusal = 0;          // what a message with UDP_SEGMENT gets
+  int refusal_of_one = 0;   // and one without
   size_t room = ~size_t{0};  // messages taken until EAGAIN
   uint32_t gone = 0;  // a mark that gets EAGAIN whatever room there is
   bool room_for_frames = false;  // whatever room there is for data
@@ -66,6 +67,7 @@ struct Kernel {
     }
     CHECK(all.size() <= 65507);
     if (size != 0 && refusal != 0) return refusal;
+    if (size == 0 && refusal_of_one != 0) return refusal_of_one;
     if (mark != 0 && mark == gone) return EAGAIN;
     if (size == 0) {
       out.emplace_back(mark, all);
@@ -298,6 +300,22 @@ void refused() {
     CHECK(p.sent(p.sessions[0]) == p.given[&p.sessions[0]]);
     CHECK(p.sent(p.sessions[1]) == p.given[&p.sessions[1]]);
     CHECK(p.sessions[0].segments == (error == EMSGSIZE) && p.sessions[1].segments);
+  }
+}
+
+// What a datagram alone gets, too, says nothing of UDP_SEGMENT: an address that is away for a moment, say.
+void refused_for_a_moment() {
+  for (const int error : {EIO, EINVAL}) {
+    Peers p;
+    Session& s = p.sessions[0];
+    kernel.refusal = kernel.refusal_of_one = error;
+    for (size_t i = 0; i < 20; i++) p.add(s, 1000);
+    EQ(p.send()[&s].dropped, 20u);
+    CHECK(s.segments);
+    kernel.refusal = kernel.refusal_of_one = 0;
+    for (size_t i = 0; i < 20; i++) p.add(s, 1000);
+    EQ(p.send()[&s].packets, 20u);
+    EQ(kernel.large, 1u);
   }
 }
 
@@ -698,6 +716,7 @@ int main() {
          {"classes", classes},
          {"trains over IPv6", trains_over_ipv6},
          {"refused", refused},
+         {"refused for a moment", refused_for_a_moment},
          {"no room", no_room},
          {"no room for one", no_room_for_one},
          {"any sizes in any order", any},
