@@ -21,6 +21,11 @@ uint64_t now_ms() {
   return static_cast<uint64_t>(t.tv_sec) * 1000 + static_cast<uint64_t>(t.tv_nsec) / 1'000'000;
 }
 
+// Whether a packet goes before others of its session while they wait.
+bool goes_first(const Session& s, const uint8_t* body, size_t body_length, size_t octets) {
+  return s.small_first && body_length == octets && is_small(body, body_length);
+}
+
 }  // namespace
 
 void PacketThread::run() {
@@ -259,9 +264,8 @@ void PacketThread::to_peer(const Outgoing& out) {
   // Behind what waits already, its own or others': some of it since just now.
   if (!listener->queue->empty()) {
     if (s.sequence.on) s.sequence.give_back();
-    const bool small = s.small_first && out.body_length == out.octets && is_small(out.body, out.body_length);
-    return listener->queue->push(s, out.head, out.head_length, out.body, out.body_length, out.octets, out.traffic_class, small,
-                                 held_ms_);
+    return listener->queue->push(s, out.head, out.head_length, out.body, out.body_length, out.octets, out.traffic_class,
+                                 goes_first(s, out.body, out.body_length, out.octets), held_ms_);
   }
   data_.add(socket, s.path, out.head, out.head_length, out.body, out.body_length, &s, out.octets, out.traffic_class);
 }
@@ -289,7 +293,10 @@ void PacketThread::hold() {
   data_.unsent([&](Session& s, const uint8_t* head, size_t head_length, const uint8_t* body, size_t body_length,
                    size_t octets, uint8_t traffic_class, FairQueue::Chunk* held) {
     if (((head_length > 0 ? head : body)[0] & 0x08) != 0) s.sequence.give_back();
-    if (held == nullptr) return queue.push(s, head, head_length, body, body_length, octets, traffic_class, false, held_ms_);
+    if (held == nullptr) {
+      return queue.push(s, head, head_length, body, body_length, octets, traffic_class,
+                        goes_first(s, body, body_length, octets), held_ms_);
+    }
     held->kept = true;
     returned_[back++] = held;
   });

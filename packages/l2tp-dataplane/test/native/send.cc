@@ -540,6 +540,38 @@ void held() {
   close(pair[1]);
 }
 
+// Small packets that may go first keep their order, those that found no room as well as those behind them.
+void held_small() {
+  int pair[2];
+  CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+  const auto t = start_thread(pair[0]);
+  { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = 0; }
+  const auto counters = add_session(*t, 1);
+  SessionUpdate update;
+  update.small_first = true;
+  CHECK(!t->update_session({1, 1}, update));
+  flush(*t);
+  uint8_t number = 0;
+  for (const uint64_t round : {1, 2}) {
+    for (int i = 0; i < 3; i++) {
+      Bytes p = hex("4500001d 00004000 40110000 0a080001 0a090001 1388 1770 0009 0000 00");
+      p.back() = number++;
+      CHECK(write(pair[1], p.data(), p.size()) == 29);
+    }
+    put_packet(pair[1], 2);
+    wait_until([&] { return t->globals().get(GlobalDrop::no_route) == round; });
+    flush(*t);
+  }
+  { const std::lock_guard<std::mutex> lock(kernel_mutex); kernel.room = ~size_t{0}; }
+  wait_until([&] { return counters->packets_out.get() == 6; });
+  t->stop();
+  t->join();
+  EQ(kernel.out.size(), 6u);
+  for (size_t i = 0; i < 6; i++) EQ(kernel.out[i].second.back(), i);
+  close(pair[0]);
+  close(pair[1]);
+}
+
 // How long a packet may wait is the line's time: a stop of the host is one turn of the loop, however long it was.
 void held_too_long() {
   for (const bool stop : {true, false}) {
@@ -722,6 +754,7 @@ int main() {
          {"any sizes in any order", any},
          {"many sessions", many_sessions},
          {"held", held},
+         {"held small", held_small},
          {"held too long", held_too_long},
          {"held and gone", held_and_gone},
          {"held and moved", held_and_moved},
