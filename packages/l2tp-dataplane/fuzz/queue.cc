@@ -124,7 +124,7 @@ struct Model {
       fifo.pop_front();
       if (!f.waits()) end(s);
       if (now <= out.since + kHoldFor) {
-        f.deficit -= static_cast<int>(out.length);
+        f.deficit -= static_cast<int>(out.length) + kOuter;
         return s;
       }
       lost[s]++;
@@ -135,7 +135,7 @@ struct Model {
     Flow& f = flows[s];
     if (!f.waits()) begin(s, false);
     (p.small ? f.small : f.large).push_front(p);
-    f.deficit += static_cast<int>(p.length);
+    f.deficit += static_cast<int>(p.length) + kOuter;
   }
 };
 

@@ -64,6 +64,7 @@ void FairQueue::push(Session& s, const uint8_t* head, size_t head_length, const 
 
 namespace {
 size_t chunks_of(const FairQueue::Chunk* packet) { return (packet->length + kChunk - 1) / kChunk; }
+int cost_of(const FairQueue::Chunk* packet) { return static_cast<int>(packet->length) + kOuter; }
 }  // namespace
 
 FairQueue::Chunk* FairQueue::take_first(Backlog& f) {
@@ -102,7 +103,7 @@ FairQueue::Chunk* FairQueue::next(uint64_t now) {
     if (f->turns == &old_) old_turns_++;
     Chunk* packet = take_first(*f);
     const bool late = now > packet->since + kHoldFor;
-    if (!late) f->deficit -= static_cast<int>(packet->length);
+    if (!late) f->deficit -= cost_of(packet);
     if (f->chunks == 0) end(*f);
     if (!late) return packet;
     packet->session->drop(SessionDrop::queue);
@@ -128,7 +129,7 @@ void FairQueue::put_back(Chunk* packet) {
   packet->next = fifo.first;
   if (fifo.first == nullptr) fifo.last = packet;
   fifo.first = packet;
-  f.deficit += static_cast<int>(packet->length);
+  f.deficit += cost_of(packet);
   waiting_++;
   resize(f, f.chunks + chunks_of(packet));
 }

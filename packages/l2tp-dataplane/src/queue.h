@@ -11,6 +11,7 @@ constexpr size_t kHeldChunks = 2048;   // of all sessions together
 constexpr size_t kChunk = 2048;        // octets; a larger packet takes several
 constexpr uint64_t kHoldFor = 1000;    // ms; a packet that waited longer is dropped
 constexpr int kQuantum = kChunk;       // octets of a session's turn
+constexpr int kOuter = 80;             // of the line, besides a packet's own octets: IP, UDP, ESP and its padding, about
 constexpr int kSmallInARow = 8;
 
 class FairQueue {

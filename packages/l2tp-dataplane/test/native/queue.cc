@@ -54,7 +54,7 @@ struct Line {
   }
 };
 
-// However much one has, the others have their share, by octets; one that has just come goes first.
+// However much one has, the others have their share, by octets of the line; one that has just come goes first.
 void shares() {
   Line l(4);
   for (int i = 0; i < 400; i++) l.push(0, 1400);
@@ -63,7 +63,7 @@ void shares() {
   std::map<size_t, size_t> octets;
   for (int i = 0; i < 300; i++) {
     const size_t s = l.next().first;
-    octets[s] += s == 2 ? 350 : 1400;
+    octets[s] += (s == 2 ? 350 : 1400) + kOuter;
   }
   for (const size_t s : {size_t{0}, size_t{1}, size_t{2}}) {
     CHECK(octets[s] + 3 * kQuantum > octets[0] && octets[s] < octets[0] + 3 * kQuantum);
