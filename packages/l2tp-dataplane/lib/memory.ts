@@ -273,7 +273,9 @@ export class MemoryDataplane implements Dataplane {
   }
 
   #numbered(s: Session, ns: number, payload: Uint8Array): void {
-    if (s.sequence.ahead(ns) > 0 && s.held.length >= s.reorder) this.#release(s, (first) => first);
+    const full = () =>
+      s.held.length >= s.reorder || s.held.reduce((n, m) => n + m.payload.length, payload.length) > REORDER_OCTETS;
+    while (s.sequence.ahead(ns) > 0 && full()) this.#release(s, (first) => first);
     if (s.sequence.ahead(ns) > 0) {
       if (s.held.some((m) => m.ns === ns)) return s.drop('sequence');
       if (s.held.length === 0) s.heldSince = this.#now();
@@ -433,7 +435,9 @@ export class MemoryDataplane implements Dataplane {
 
 /** src/punt.h */
 const MAX_PUNT = 1500;
+/** src/reorder.h */
 const REORDER_FOR_MS = 100;
+const REORDER_OCTETS = 128 << 10;
 /** src/forward.h */
 const LEAST_MTU6 = 1280;
 

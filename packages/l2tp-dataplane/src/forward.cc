@@ -133,10 +133,8 @@ void Forwarder::message(Session& s, uint8_t* p, size_t n, uint64_t now) {
 // What is ahead waits for what is missing; without room, or after kReorderFor, the missing is given up.
 void Forwarder::numbered(Session& s, uint16_t ns, uint8_t* p, size_t n, uint64_t now) {
   Reorder& r = *s.reorder;
-  if (s.sequence.is_ahead(ns)) {
-    if (held_octets_ + n > kReorderOctets) release(s, Until::end, now);
-    if (r.full()) release(s, Until::gap, now);
-  }
+  if (s.sequence.is_ahead(ns) && held_octets_ + n > kReorderOctets) release(s, Until::end, now);
+  while (s.sequence.is_ahead(ns) && r.full(n)) release(s, Until::gap, now);
   // Still no room: others hold it all.
   if (s.sequence.is_ahead(ns) && held_octets_ + n <= kReorderOctets) {
     const bool listed = !r.empty();

@@ -11,6 +11,7 @@ namespace dp {
 constexpr size_t kMaxReorder = 64;       // messages of a session
 constexpr uint64_t kReorderFor = 100;    // ms from the first that is held
 constexpr size_t kReorderOctets = 4 << 20;  // of all sessions together
+constexpr size_t kReorderOfOne = 128 << 10;  // more than kMaxReorder messages of an Ethernet's size
 
 struct Session;
 
@@ -25,7 +26,7 @@ class Reorder {
   explicit Reorder(size_t most) : most_(most) {}
 
   bool empty() const { return held_.empty(); }
-  bool full() const { return held_.size() >= most_; }
+  bool full(size_t n) const { return held_.size() >= most_ || octets_ + n > kReorderOfOne; }  // for n octets more
   size_t octets() const { return octets_; }
   uint64_t since() const { return since_; }  // when the first of those held came
 

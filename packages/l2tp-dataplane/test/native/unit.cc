@@ -844,6 +844,39 @@ void reordering() {
   CHECK(forgotten.is({0, 2}));
 }
 
+// One session's large messages do not take the room of the others: the first gap is given up, then as many more as must be.
+void reordering_of_large_ones() {
+  Numbers n(kMaxReorder);
+  const auto put = [&](uint16_t ns, size_t octets) {
+    Bytes d = hex("0802 0001 0002 0000 0000 c021 0000");
+    put16(&d[6], ns);
+    put16(&d[12], ns);
+    d.resize(10 + octets);
+    n.w.world.datagram({}, path_of(1), d);
+    n.take();
+  };
+  n.put(0);
+  for (const uint16_t ns : {2, 4}) put(ns, kReorderOfOne / 2);
+  CHECK(n.is({0}));
+  put(6, 4);
+  CHECK(n.is({0, 2}));
+  put(8, kReorderOfOne / 2);
+  CHECK(n.is({0, 2, 4}));
+  for (const uint16_t ns : {5, 7}) n.put(ns);
+  CHECK(n.is({0, 2, 4, 5, 6, 7, 8}) && !n.w.world.forwarder.holds());
+  // The message that found no room is the next one then: no more is given up.
+  n.got.clear();
+  n.put(10);
+  put(12, kReorderOfOne / 2);
+  put(14, kReorderOfOne / 2 - 4);
+  CHECK(n.is({}));
+  put(11, kReorderOfOne / 2);
+  CHECK(n.is({10, 11, 12}));
+  n.put(13);
+  CHECK(n.is({10, 11, 12, 13, 14}));
+  EQ(n.lost(), 0u);
+}
+
 // Packets held are the packets that go on, merged or not, whatever comes into the receive buffer meanwhile.
 void reordered_packets() {
   Way w(1400);
@@ -1028,6 +1061,7 @@ int main(int argc, char** argv) {
                 {"outer class", outer_class},
                 {"as they are", as_they_are},
                 {"reordering", reordering},
+                {"reordering of large ones", reordering_of_large_ones},
                 {"reordered packets", reordered_packets},
                 {"reordering at random", reordering_at_random},
                 {"reordering against the model", reordering_against_the_model},
