@@ -27,6 +27,10 @@ function integer(where: string, what: string, value: unknown, min: number, max: 
 }
 
 export const checkId = (where: string, what: string, value: unknown): number => integer(where, what, value, 1, 0xffff);
+export function checkIds(where: string, tunnelId: unknown, sessionId: unknown): void {
+  checkId(where, 'tunnelId', tunnelId);
+  checkId(where, 'sessionId', sessionId);
+}
 export const checkMark = (where: string, value: unknown): number => integer(where, 'mark', value, 1, 0xffff_ffff);
 
 function address(where: string, what: string, value: unknown): string {

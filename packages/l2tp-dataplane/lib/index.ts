@@ -167,7 +167,9 @@ class NativeDataplane implements Dataplane {
   }
 
   updateSession(tunnelId: number, sessionId: number, state: SessionState): void {
-    ok(this.#told.updateSession(tunnelId, sessionId, check.checkState('updateSession', state)));
+    const native = this.#told;
+    check.checkIds('updateSession', tunnelId, sessionId);
+    ok(native.updateSession(tunnelId, sessionId, check.checkState('updateSession', state)));
   }
 
   movePath(tunnelId: number, path: Path): void {
@@ -175,11 +177,15 @@ class NativeDataplane implements Dataplane {
   }
 
   removeSession(tunnelId: number, sessionId: number): SessionCounters | undefined {
-    return this.#told.removeSession(tunnelId, sessionId);
+    const native = this.#told;
+    check.checkIds('removeSession', tunnelId, sessionId);
+    return native.removeSession(tunnelId, sessionId);
   }
 
   sessionCounters(tunnelId: number, sessionId: number): SessionCounters | undefined {
-    return this.#open.sessionCounters(tunnelId, sessionId);
+    const native = this.#open;
+    check.checkIds('sessionCounters', tunnelId, sessionId);
+    return native.sessionCounters(tunnelId, sessionId);
   }
 
   globalCounters(): Readonly<Partial<Record<GlobalDrop, bigint>>> {
@@ -192,7 +198,9 @@ class NativeDataplane implements Dataplane {
   }
 
   sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array, options: FrameOptions = {}): void {
-    this.#told.sendFrame(tunnelId, sessionId, check.checkFrame(frame), options.dontFragment === true);
+    const native = this.#told;
+    check.checkIds('sendFrame', tunnelId, sessionId);
+    native.sendFrame(tunnelId, sessionId, check.checkFrame(frame), options.dontFragment === true);
   }
 
   async flush(): Promise<void> {

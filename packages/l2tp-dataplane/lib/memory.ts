@@ -144,6 +144,7 @@ export class MemoryDataplane implements Dataplane {
 
   updateSession(tunnelId: number, sessionId: number, state: SessionState): void {
     this.#open();
+    check.checkIds('updateSession', tunnelId, sessionId);
     const checked = check.checkState('updateSession', state);
     const s = this.#sessions.get(key(tunnelId, sessionId));
     if (s === undefined) throw failure('ENOENT', 'updateSession', `session ${tunnelId}/${sessionId}`);
@@ -188,6 +189,7 @@ export class MemoryDataplane implements Dataplane {
 
   removeSession(tunnelId: number, sessionId: number): SessionCounters | undefined {
     this.#open();
+    check.checkIds('removeSession', tunnelId, sessionId);
     const s = this.#sessions.get(key(tunnelId, sessionId));
     if (s === undefined) return undefined;
     this.#replacePrefixes(s, []);
@@ -197,6 +199,7 @@ export class MemoryDataplane implements Dataplane {
 
   sessionCounters(tunnelId: number, sessionId: number): SessionCounters | undefined {
     this.#open();
+    check.checkIds('sessionCounters', tunnelId, sessionId);
     return this.#sessions.get(key(tunnelId, sessionId))?.counters();
   }
 
@@ -215,6 +218,7 @@ export class MemoryDataplane implements Dataplane {
 
   sendFrame(tunnelId: number, sessionId: number, frame: Uint8Array, { dontFragment = false }: FrameOptions = {}): void {
     this.#open();
+    check.checkIds('sendFrame', tunnelId, sessionId);
     check.checkFrame(frame);
     const s = this.#sessions.get(key(tunnelId, sessionId));
     if (s === undefined) return this.#drop('no-session');

@@ -997,6 +997,26 @@ function lifecycle(test: Define): void {
     for (const [name, call] of rows) t.throws(call, code('EINVAL'), name);
     t.throws(() => b.listen(), code('EALREADY'));
     t.equal(d.sessionCounters(1, 2), undefined);
+    // Cut to 16 bits most of these would be session 1/2.
+    b.session({});
+    const ids: [number, number][] = [
+      [65_537, 2],
+      [1, 65_538],
+      [1.5, 2],
+      [-65_535, 2],
+      [0, 2],
+    ];
+    for (const [tunnelId, sessionId] of ids) {
+      const name = `session ${tunnelId}/${sessionId}`;
+      t.throws(() => d.updateSession(tunnelId, sessionId, OPEN), code('EINVAL'), name);
+      t.throws(() => d.removeSession(tunnelId, sessionId), code('EINVAL'), name);
+      t.throws(() => d.sessionCounters(tunnelId, sessionId), code('EINVAL'), name);
+      t.throws(() => d.sendFrame(tunnelId, sessionId, hex('c021 0101 0004')), code('EINVAL'), name);
+    }
+    await d.flush();
+    b.collect();
+    t.equal(b.sent.length, 0);
+    t.ok(d.removeSession(1, 2));
   });
 
   test('after close every method throws', async (t, b) => {
