@@ -154,9 +154,7 @@ export const path: Format<string> = format('a path', (raw) =>
 
 /** A unix socket's path: sun_path is 108 octets with its NUL. */
 export const socketPath: Format<string> = format('an absolute path of at most 107 bytes', (raw) =>
-  typeof raw === 'string' && isAbsolute(raw) && Buffer.byteLength(raw) <= 107 && !/\p{Cc}/u.test(raw)
-    ? raw
-    : undefined,
+  typeof raw === 'string' && isAbsolute(raw) && Buffer.byteLength(raw) <= 107 && !/\p{Cc}/u.test(raw) ? raw : undefined,
 );
 
 /** Where only this host can reach it. */
