@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import type { ServerCertificate } from '../daemon/certificates.js';
 import { type Config, type IkeConfig, loadConfig } from '../daemon/config.js';
-import { globalAddresses, type Interfaces } from '../daemon/config-check.js';
+import { type Interfaces, outsideAddresses } from '../daemon/config-check.js';
 import { whyUnreadable } from '../daemon/errors.js';
 import { type User, UserStore } from '../daemon/users.js';
 import { apple } from './profile/apple.js';
@@ -118,10 +118,11 @@ function fieldsOf(config: Config, name: string, o: Options, listen: readonly str
 }
 
 /** Where we listen; with `auto`, on the host where this runs. */
-function listenOf({ listen: { addresses, raw }, pool }: Config, interfaces: Interfaces): readonly string[] {
+function listenOf(config: Config, interfaces: Interfaces): readonly string[] {
+  const { addresses, raw } = config.listen;
   if (addresses !== 'auto') return addresses;
-  return globalAddresses(interfaces)
-    .filter((a) => a.address !== pool.gateway && a.on !== raw?.interface)
+  return outsideAddresses(config, interfaces)
+    .filter((a) => a.on !== raw?.interface)
     .map((a) => a.address);
 }
 

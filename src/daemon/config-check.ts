@@ -197,8 +197,7 @@ export function listenAddresses(config: Config, interfaces: Interfaces): readonl
   };
   const { addresses } = config.listen;
   const raw = rawListener(config, interfaces);
-  // Our own TUN device carries pool.gateway: after a crash it may still be there.
-  const own = globalAddresses(interfaces).filter((a) => a.address !== config.pool.gateway);
+  const own = outsideAddresses(config, interfaces);
   const all = [...new Set(own.map((a) => a.address))].sort();
   refuseInPool(config, all);
   if (!config.reachability.proxyArp) refuseConnected(config, own);
@@ -220,6 +219,10 @@ export const globalAddresses = (interfaces: Interfaces): (NetworkInterfaceInfo &
   Object.entries(interfaces)
     .flatMap(([on, infos]) => (infos ?? []).map((info) => ({ ...info, on })))
     .filter((a) => !a.internal && !isLinkLocal(a.address));
+
+/** Those that are not our own TUN device's, which carries pool.gateway: after a crash it may still be there. */
+export const outsideAddresses = ({ pool }: Config, interfaces: Interfaces): ReturnType<typeof globalAddresses> =>
+  globalAddresses(interfaces).filter((a) => a.address !== pool.gateway);
 
 function refuseInPool(config: Config, addresses: readonly string[]): void {
   for (const address of addresses) {

@@ -19,10 +19,7 @@ export function limited(log: Log, now: () => Instant): Log {
     const rate = rates.get(key) ?? new Rate(LINES, WINDOW_MS);
     rates.delete(key);
     rates.set(key, rate);
-    for (const oldest of rates.size > MOST ? rates.keys() : []) {
-      rates.delete(oldest);
-      break;
-    }
+    if (rates.size > MOST) rates.delete(rates.keys().next().value!);
     return rate;
   };
   const at =

@@ -45,13 +45,13 @@ function prefix(where: string, what: string, value: unknown): string {
 
 const family = (text: string) => (text.includes(':') ? 6 : 4);
 
-/** With the addresses in canonical form. */
-export function checkPath(where: string, path: Path): Path {
+/** With the addresses in canonical form. `leastPort` 0: of what was received, for nothing can be sent there. */
+export function checkPath(where: string, path: Path, leastPort = 1): Path {
   const mark = integer(where, 'path.mark', path.mark, 0, 0xffff_ffff);
   const local = address(where, 'path.local', path.local);
   const remote = address(where, 'path.remote', path.remote);
   if (family(local) !== family(remote)) bad(where, 'path.remote', remote, `the family of path.local, ${local}`);
-  return { mark, local, remote, remotePort: integer(where, 'path.remotePort', path.remotePort, 1, 0xffff) };
+  return { mark, local, remote, remotePort: integer(where, 'path.remotePort', path.remotePort, leastPort, 0xffff) };
 }
 
 export function checkSpec(spec: SessionSpec): SessionSpec {

@@ -66,10 +66,7 @@ export class MemoryDataplane implements Dataplane {
 
   /** A datagram arrives at `path.local`:`port` from `path.remote`. Nothing happens when no listener is there. */
   receive(path: Path, data: Uint8Array, port = 1701): void {
-    const from = {
-      ...check.checkPath('receive', { ...path, remotePort: path.remotePort || 1 }),
-      remotePort: path.remotePort,
-    };
+    const from = check.checkPath('receive', path, 0);
     this.#expire();
     const l = this.#listeners.find(
       (x) =>
