@@ -123,9 +123,15 @@ export class Connections {
     });
   }
 
-  /** Batches from the packet thread. */
+  /** Batches from the packet thread. Should we stumble over one, the others, which are of other peers, are served still. */
   onUpcalls(batch: readonly Upcall[]): void {
-    for (const up of batch) this.#onUpcall(up);
+    for (const up of batch) {
+      try {
+        this.#onUpcall(up);
+      } catch (error) {
+        this.#stumbled(up, error);
+      }
+    }
   }
 
   /** What the SA registry concluded of a mark. */
@@ -230,6 +236,17 @@ export class Connections {
       default:
         return never(up);
     }
+  }
+
+  /** A mistake of ours, never the peer's: whatever it sends is answered as the RFC demands. */
+  #stumbled(up: Upcall, error: unknown): void {
+    const path = 'path' in up ? up.path : this.registry.session(up.tunnelId, up.sessionId)?.tunnel.path;
+    this.#o.log.error('packet.failed', {
+      kind: up.kind,
+      ...(path === undefined ? {} : peerFields(path)),
+      error,
+      hint: 'a defect of the gateway: what this packet asked for was not done, others were served; please report it',
+    });
   }
 
   // -------------------------------------------------------------------------------------------------------- from IKE

@@ -61,8 +61,8 @@ class Engine<In, Out> implements Entry, Driven<In> {
         this.#onOut(out);
     } finally {
       this.#draining = false;
+      this.#loop.schedule(this, this.#removed ? undefined : this.#machine.nextTimeout());
     }
-    this.#loop.schedule(this, this.#removed ? undefined : this.#machine.nextTimeout());
   }
 }
 

@@ -23,7 +23,7 @@ export function limited(log: Log, now: () => Instant): Log {
     return rate;
   };
   const at =
-    (level: 'warn' | 'info') =>
+    (level: 'error' | 'warn' | 'info') =>
     (event: string, fields: object = {}): unknown => {
       const { remote, user } = fields as { remote?: unknown; user?: unknown };
       if (remote === undefined || (user !== undefined && event !== 'auth.failed')) return log[level](event, fields);
@@ -33,7 +33,7 @@ export function limited(log: Log, now: () => Instant): Log {
       return log[level](event, suppressed === 0 ? fields : { ...fields, suppressed });
     };
   return {
-    error: (event, fields) => log.error(event, fields),
+    error: at('error'),
     warn: at('warn'),
     info: at('info'),
     debug: (event, fields) => log.debug(event, fields),

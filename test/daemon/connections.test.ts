@@ -113,6 +113,22 @@ t.test('two clients behind one NAT, identical in all but the mark', async (t) =>
   t.match(rig.events('packet.violation'), [{ mark: 2, tunnelId: alice.session?.peerTunnelId }]);
 });
 
+t.test('a packet over which the gateway stumbles costs nobody else one', async (t) => {
+  const rig = new Rig();
+  const [alice, bob] = [rig.client({ mark: 1 }), rig.client({ mark: 2, user: 'bob', passwords: ['builder'] })];
+  for (const client of [alice, bob]) rig.childUp(client);
+  const lookup = rig.registry.lookup.bind(rig.registry);
+  rig.registry.lookup = (mark) => {
+    if (mark === 1) throw new Error('a defect');
+    return lookup(mark);
+  };
+  for (const client of [alice, bob]) client.dial(); // one batch
+  await rig.run(2_000);
+  t.ok(bob.address);
+  t.equal(alice.address, undefined);
+  t.match(rig.events('packet.failed'), [{ kind: 'control', mark: 1, error: { message: 'a defect' } }]);
+});
+
 t.test('an SCCRQ that is faster than the news of its SA waits for it', async (t) => {
   const rig = new Rig();
   const client = rig.client({ mark: 1 }).dial();

@@ -68,6 +68,18 @@ t.test('a removed machine and a cancelled timer stay silent', async (t) => {
   t.equal(clock.armed, undefined);
 });
 
+t.test('who stumbles over an output loses that one, not the timers', async (t) => {
+  const clock = new VirtualClock();
+  const heard: string[] = [];
+  const m = new Drive(clock).add(new Echo(), (o) => {
+    if (o === 'x') throw new Error('stumbled');
+    heard.push(o);
+  });
+  t.throws(() => m.input({ word: 'x', ms: 10 }), { message: 'stumbled' });
+  clock.run(50);
+  t.strictSame(heard, ['x!']);
+});
+
 t.test('after stop() nothing rings and nothing can be armed, so that the process can end', async (t) => {
   const clock = new VirtualClock();
   const drive = new Drive(clock);
