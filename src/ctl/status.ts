@@ -1,7 +1,7 @@
 /** `lockstep status`: the state of the gateway. */
 import type { StatusView } from '../daemon/control.js';
 import type { AddCommand } from './program.js';
-import { paint } from './table.js';
+import { paint, printable } from './table.js';
 
 export const addStatus: AddCommand = (program, { call, print, color }) => {
   program
@@ -22,6 +22,13 @@ export const statusText = (s: StatusView, color = false): string => {
     ...(s.draining === null ? [] : [paint(`draining: ${s.draining}`, 'yellow', color)]),
     `listening on: ${s.listen.join(', ') || 'nothing'}`,
     `SAs: ${s.sas}, tunnels: ${s.tunnels}, sessions: ${s.sessions}`,
+    ...s.violations.map((v) =>
+      paint(
+        `for others' tunnels, from ${v.remote} (mark ${v.mark}, ${printable(v.remoteId)}): ${v.data} data, ${v.control} control packets`,
+        'red',
+        color,
+      ),
+    ),
     ...(drops.length === 0 ? [] : [`dropped packets: ${drops.map(([why, n]) => `${why} ${n}`).join(', ')}`]),
   ].join('\n');
 };

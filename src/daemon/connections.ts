@@ -12,6 +12,7 @@ import { LAST_MARK } from '../io/fwmarks.js';
 import type { Endpoint } from '../proto/l2tp/endpoint.js';
 import type { EndpointIn, EndpointOut } from '../proto/l2tp/events.js';
 import type { Instant } from '../proto/machine.js';
+import { Multimap } from '../proto/multimap.js';
 import { type ResultCode, tryAnother } from '../wire/l2tp/codes.js';
 import { never } from '../wire/result.js';
 import { adviceFor, type EndCause } from './advice.js';
@@ -86,8 +87,9 @@ export class Connections {
   readonly #hold = new HoldQueue();
   /** mark -> cancels what happens when no tunnel comes up: the hint of why, or the end of an SA that had one. */
   readonly #hints = new Map<number, () => void>();
-  /** Tunnels that are down but whose StopCCN is not acknowledged yet, and their marks. */
-  readonly #leaving = new Map<number, number>();
+  /** Tunnels that are down but whose StopCCN is not acknowledged yet, by id and by mark. */
+  readonly #leaving = new Map<number, Leaving>();
+  readonly #leavingOf = new Multimap<number, Leaving>();
   /** mark -> the IKEv1 SA that took the place of another, and when: a renewal, or a client that crashed and is back. */
   readonly #renewed = new Map<number, { readonly ike: string; readonly at: Instant }>();
   /** Deletions of IKE SAs that charon has not answered. */
@@ -125,13 +127,7 @@ export class Connections {
 
   /** Batches from the packet thread. Should we stumble over one, the others, which are of other peers, are served still. */
   onUpcalls(batch: readonly Upcall[]): void {
-    for (const up of batch) {
-      try {
-        this.#onUpcall(up);
-      } catch (error) {
-        this.#stumbled(up, error);
-      }
-    }
+    for (const up of batch) this.#serve(up);
   }
 
   /** What the SA registry concluded of a mark. */
@@ -158,6 +154,11 @@ export class Connections {
   /** Control packets that wait for their SA. */
   get held(): number {
     return this.#hold.size;
+  }
+
+  /** Control messages under this mark for tunnels of others. */
+  violations(mark: number): number {
+    return this.#o.endpoint.violations(mark);
   }
 
   /** Why nobody new is let in, if so. */
@@ -198,7 +199,7 @@ export class Connections {
     for (const tunnel of [...this.registry.tunnels()]) {
       if (tunnel.path.mark !== 0) this.#endSessions(tunnel, 'charon-gone', reason);
     }
-    for (const [tunnelId, mark] of this.#leaving) if (mark !== 0) this.#leaving.delete(tunnelId);
+    for (const leaving of [...this.#leaving.values()]) if (leaving.mark !== 0) this.#left(leaving);
     this.#endpoint.input({ type: 'abandon-marked' });
     this.#hold.clear();
     for (const mark of [...this.#hints.keys()]) this.#cancelHint(mark);
@@ -207,10 +208,18 @@ export class Connections {
 
   // ------------------------------------------------------------------------------------------ from the packet thread
 
+  #serve(up: Upcall): void {
+    try {
+      this.#onUpcall(up);
+    } catch (error) {
+      this.#stumbled(up, error);
+    }
+  }
+
   #onUpcall(up: Upcall): void {
     switch (up.kind) {
       case 'control':
-        if (up.confirmed || this.#o.sa(up.path.mark) !== undefined) {
+        if (up.path.mark === 0 || this.#o.sa(up.path.mark) !== undefined) {
           return this.#endpoint.input({ type: 'datagram', path: up.path, data: up.data });
         }
         return this.#hold.hold(this.#drive.now(), up.path, up.data);
@@ -256,7 +265,7 @@ export class Connections {
     this.#renewed.set(mark, { ike: sa.ike.uniqueId, at: Number.NEGATIVE_INFINITY as Instant });
     this.#o.log.info('ike.child-up', { mark, ...ikeFields(sa) });
     for (const { path, data } of this.#hold.release(this.#drive.now(), mark)) {
-      this.#endpoint.input({ type: 'datagram', path, data });
+      this.#serve({ kind: 'control', path, confirmed: true, data });
     }
     if (this.registry.tunnelsOfMark(mark).length > 0) return;
     const cancel = this.#drive.after(NO_L2TP_HINT_MS, () => {
@@ -295,7 +304,7 @@ export class Connections {
     this.#renewed.delete(mark);
     this.#o.log.info('ike.child-down', { mark, reason });
     for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#endSessions(tunnel, 'sa-gone', reason);
-    for (const [tunnelId, leaving] of this.#leaving) if (leaving === mark) this.#leaving.delete(tunnelId);
+    for (const leaving of this.#leavingOf.of(mark)) this.#left(leaving);
     // Those being set up or closed too: they are in no registry.
     this.#endpoint.input({ type: 'abandon-mark', mark });
     // RFC 3193 §3.1: a peer that deletes its last CHILD_SA alone has left, too.
@@ -314,7 +323,7 @@ export class Connections {
       case 'tunnel-down':
         return this.#tunnelDown(out);
       case 'tunnel-gone':
-        return this.#release(out.tunnelId);
+        return this.#release(this.#leaving.get(out.tunnelId));
       case 'session-open': {
         const tunnel = this.registry.tunnel(out.session.tunnelId);
         return tunnel === undefined ? undefined : this.#sessions.open(out.session, tunnel, this.draining);
@@ -394,29 +403,44 @@ export class Connections {
       text: out.result?.message,
       ...peerFields(tunnel.path),
     });
-    if (out.by !== 'abandoned') this.#leaving.set(tunnel.id, tunnel.path.mark);
-    if (out.by === 'peer') this.#drive.after(SA_LINGER_MS, () => this.#release(tunnel.id));
+    const { id } = tunnel;
+    const { mark } = tunnel.path;
+    if (out.by !== 'abandoned') {
+      const leaving = { id, mark };
+      this.#leaving.set(id, leaving);
+      this.#leavingOf.add(mark, leaving);
+      if (out.by === 'peer') this.#drive.after(SA_LINGER_MS, () => this.#release(leaving));
+    } else if (this.#o.sa(mark) !== undefined) {
+      // The tunnel that took its place may never come up.
+      this.#endSaLater(mark);
+    }
     this.#settle();
   }
 
   /** The tunnel needs its SA no longer. */
-  #release(tunnelId: number): void {
-    const mark = this.#leaving.get(tunnelId);
-    if (mark === undefined) return;
+  #release(leaving: Leaving | undefined): void {
+    if (leaving === undefined || this.#leaving.get(leaving.id) !== leaving) return;
     // RFC 3193 §3.1: the SA must outlive the StopCCN's acknowledgement; the barrier says it is past sendmsg.
     const barrier = this.#dataplane.flush().then(() => {
-      if (!this.#leaving.delete(tunnelId)) return;
-      this.#endSa(mark);
+      if (!this.#left(leaving)) return;
+      this.#endSa(leaving.mark);
       this.#settle();
     });
     barrier.catch(() => {}); // the data plane was closed meanwhile, and everything with it
+  }
+
+  /** Whether it was still leaving. */
+  #left(leaving: Leaving): boolean {
+    if (this.#leaving.get(leaving.id) !== leaving) return false;
+    this.#leavingOf.remove(leaving.mark, leaving);
+    return this.#leaving.delete(leaving.id);
   }
 
   /** RFC 3193 §3.1: the IKE SA goes with its last tunnel. */
   #endSa(mark: number): void {
     const sa = this.#o.sa(mark);
     if (sa === undefined || this.registry.tunnelsOfMark(mark).length > 0) return;
-    if ([...this.#leaving.values()].includes(mark)) return;
+    if (this.#leavingOf.count(mark) > 0) return;
     if (this.#isFresh(mark) || this.#o.endpoint.isDialling(mark)) return this.#endSaLater(mark);
     this.#endIke(sa.ike, mark);
   }
@@ -504,6 +528,11 @@ export class Connections {
     if (this.#whenIdle.length === 0 || !this.#isIdle()) return;
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
+}
+
+interface Leaving {
+  readonly id: number;
+  readonly mark: number;
 }
 
 const outerOf = (tunnel: Tunnel, numbered: boolean): Outer => ({ ipv6: tunnel.path.remote.includes(':'), numbered });

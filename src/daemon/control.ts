@@ -30,6 +30,16 @@ export interface StatusView {
   readonly tunnels: number;
   readonly sessions: number;
   readonly drops: Readonly<Record<string, number>>;
+  /** Peers that are there and sent what belongs to others' tunnels (RFC 3193 §3.3): packets that were dropped. */
+  readonly violations: readonly Violations[];
+}
+
+export interface Violations {
+  readonly mark: number;
+  readonly remote: string;
+  readonly remoteId: string;
+  readonly data: number;
+  readonly control: number;
 }
 
 export interface PoolView {

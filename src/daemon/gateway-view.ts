@@ -3,7 +3,7 @@ import type { Dataplane } from '../io/dataplane.js';
 import type { AddressPool } from '../proto/aaa/pool.js';
 import type { Config } from './config.js';
 import type { Connections } from './connections.js';
-import type { PoolView, StatusView } from './control.js';
+import type { PoolView, StatusView, Violations } from './control.js';
 import { showRange } from './inside.js';
 import type { Snapshot } from './metrics.js';
 import type { Health } from './metrics-server.js';
@@ -34,7 +34,17 @@ export const statusView = (g: Viewed): StatusView => ({
   tunnels: g.connections.registry.tunnelCount,
   sessions: g.connections.registry.sessionCount,
   drops: Object.fromEntries(Object.entries(g.dataplane?.globalCounters() ?? {}).map(([k, v]) => [k, Number(v)])),
+  violations: violations(g),
 });
+
+const violations = ({ dataplane, connections, sas }: Viewed): Violations[] =>
+  sas
+    .all()
+    .map(({ mark, ike: { remoteHost: remote, remoteId } }) => {
+      const data = Number(dataplane?.violations(mark) ?? 0n);
+      return { mark, remote, remoteId, data, control: connections.violations(mark) };
+    })
+    .filter(({ data, control }) => data + control > 0);
 
 export const sessionsView = ({ dataplane, connections, sas }: Viewed): SessionView[] =>
   dataplane === undefined ? [] : sessionViews(connections.registry, dataplane, (mark) => sas.lookup(mark));

@@ -73,6 +73,8 @@ export class Gateway {
   readonly #listener: Listener;
   readonly #reach: Reach;
   #sidecar: Sidecar | undefined;
+  /** Nobody can be told any more: a drain under way waits for nothing. */
+  #endDrain = (): void => {};
   #control: ControlServer | undefined;
   #metricsServer: LocalServer | undefined;
   #statusPage: LocalServer | undefined;
@@ -283,7 +285,10 @@ export class Gateway {
   }
 
   #drain(reason: string): Promise<unknown> {
-    const late = new Promise<void>((resolve) => this.#drive.after(DRAIN_MS, resolve));
+    const late = new Promise<void>((resolve) => {
+      this.#drive.after(DRAIN_MS, resolve);
+      this.#endDrain = resolve;
+    });
     return Promise.race([this.#connections.drain(reason), late]);
   }
 
@@ -291,6 +296,7 @@ export class Gateway {
   emergencyShut(): void {
     this.#unlisten();
     this.#drive.stop();
+    this.#endDrain();
     if (this.#stopped === undefined) this.#state = 'closed';
   }
 
@@ -372,7 +378,10 @@ export class Gateway {
       monitor: ike.monitor,
       charon: ike.charon,
       policy,
-      shuntsStand: () => ike.shuntsStand(),
+      shuntsStand: async () => {
+        await this.#reach.mend();
+        return ike.shuntsStand();
+      },
       drive: this.#drive,
       log,
       onEvent: (event) => this.#onIke(event, sas),

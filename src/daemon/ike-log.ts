@@ -26,6 +26,8 @@ interface Sign {
   readonly pattern: RegExp;
   /** Only before the peer is authenticated: later the same words are about one packet or one CHILD_SA, not about who it is. */
   readonly early?: true;
+  /** Why it came to this stands before it; should charon's threads deliver that after it, that is told as well. */
+  readonly last?: true;
 }
 
 const REFUSAL = /^received (PAYLOAD_MALFORMED|INVALID_\w+|NO_PROPOSAL_CHOSEN) /;
@@ -54,8 +56,9 @@ const SIGNS: readonly Sign[] = [
   { cause: 'aggressive-mode', pattern: /^Aggressive Mode PSK disabled/ },
   {
     cause: 'no-config',
-    pattern: /^no IKE config found for |^no (matching )?peer config found|^no alternative config found/,
+    pattern: /^no IKE config found for |^no (matching )?peer config found/,
   },
+  { cause: 'no-config', pattern: /^no alternative config found/, last: true },
   // IKEv2: the client refuses our AUTH when the IKE SA is established here already (RFC 7296 §2.21.2).
   { cause: 'refused-by-peer', pattern: /^received AUTHENTICATION_FAILED / },
   { cause: 'refused-by-peer', pattern: REFUSAL, early: true },
@@ -117,7 +120,7 @@ const MAX_RATE = 10;
 
 interface Attempt {
   readonly lines: IkeLogEvent[];
-  told: boolean;
+  told: Sign | undefined;
 }
 
 /** Follows all attempts at once and reports each failure once, at a bounded rate. */
@@ -144,9 +147,13 @@ export class IkeLogWatch {
   note(now: Instant, event: IkeLogEvent): IkeFailure | undefined {
     const line = { ...event, message: event.message.slice(0, MAX_LINE) };
     const attempt = this.#attempt(line);
-    if (attempt.told || !signIn(line)) return undefined;
-    attempt.told = true; // what follows in this attempt are consequences
-    const failure = explainIkeLog(attempt.lines.splice(0));
+    const sign = signIn(line);
+    // What follows in an attempt are consequences.
+    if (sign === undefined || (attempt.told && (sign.last || !attempt.told.last))) return undefined;
+    attempt.told = sign;
+    const lines = attempt.lines.splice(0);
+    if (sign.last) attempt.lines.push(...lines.filter(({ message }) => RECEIVED.test(message)));
+    const failure = explainIkeLog(lines);
     if (failure === undefined) return undefined;
     this.#onFailure(failure);
     return this.#fresh(now, failure) && this.#token(now) ? failure : undefined;
@@ -154,15 +161,15 @@ export class IkeLogWatch {
 
   #attempt(line: IkeLogEvent): Attempt {
     const id = line.ikeUniqueId;
-    if (id === undefined) return { lines: [line], told: false };
-    const attempt = this.#attempts.get(id) ?? { lines: [], told: false };
+    if (id === undefined) return { lines: [line], told: undefined };
+    const attempt = this.#attempts.get(id) ?? { lines: [], told: undefined };
     // From here on it is about the CHILD_SA: the IKE proposals are no news any more, the address still is.
     if (/^IKE_SA .* established between /.test(line.message))
       attempt.lines.splice(0, attempt.lines.length, ...attempt.lines.filter((l) => RECEIVED.test(l.message)).slice(-1));
-    if (!signIn(line) && !/^(received packet: from|received proposals|configured proposals)/.test(line.message))
-      return attempt;
+    const sign = signIn(line);
+    if (!sign && !/^(received packet: from|received proposals|configured proposals)/.test(line.message)) return attempt;
     if (attempt.lines.length >= MAX_LINES) attempt.lines.shift();
-    if (!attempt.told) attempt.lines.push(line);
+    if (!attempt.told || (attempt.told.last && !sign?.last)) attempt.lines.push(line);
     this.#attempts.delete(id);
     this.#attempts.set(id, attempt);
     const oldest = this.#attempts.keys().next().value;

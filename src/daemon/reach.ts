@@ -12,6 +12,8 @@ import type { UserStore } from './users.js';
 /* Implementation */
 /** So many of another's rules are named in the log. */
 const MARK_RULES = 20;
+const FLUSH_HINT =
+  'all were put back. Who takes them out? A /etc/nftables.conf that begins with `flush ruleset` does so at each reload: let it flush its own tables';
 
 export interface ReachOptions {
   readonly host: Pick<Host, 'openFirewall' | 'foreignDropPolicies' | 'markUsers' | 'sysctls' | 'ike'>;
@@ -29,6 +31,9 @@ export class Reach {
   /** Addresses clients have had since the start, as ranges and single ones: what NAT is for. */
   readonly #leasable: Set<string>;
   #firewall: Firewall | undefined;
+  #closed = false;
+  /** The end of the last call of the firewall: one after the other. */
+  #calls: Promise<unknown> = Promise.resolve();
 
   constructor(options: ReachOptions) {
     this.#o = options;
@@ -47,7 +52,7 @@ export class Reach {
     if (ipForward) await host.sysctls.set(IPV4_FORWARD, '1');
     if (ipForward && config.ipv6.prefix !== null) await host.sysctls.set(IPV6_FORWARD, '1');
     if (arp) await host.sysctls.set(proxyArp(inside ?? 'all'), '1');
-    await this.#firewall.apply(this.#reachability());
+    await this.#put();
     if (accept) await this.#warnOfDrops();
     await this.#warnOfMarks();
   }
@@ -56,22 +61,45 @@ export class Reach {
   addUsers(users: UserStore): void {
     const addresses = this.#fixedOutside(users).filter((address) => !this.#leasable.has(address));
     if (addresses.length === 0) return;
-    for (const address of addresses) this.#leasable.add(address);
-    this.#firewall?.apply(this.#reachability()).catch((error: unknown) => {
-      this.#o.log.error('firewall.not-updated', { addresses, error });
-    });
+    this.#put(addresses).then(
+      () => addresses.forEach((address) => this.#leasable.add(address)),
+      (error: unknown) => this.#o.log.error('firewall.not-updated', { addresses, error }),
+    );
+  }
+
+  /** Puts back what somebody took out; rejects when that cannot be done. */
+  async mend(): Promise<void> {
+    const firewall = this.#firewall;
+    if (firewall === undefined || this.#closed || (await this.#call(() => firewall.stands()))) return;
+    if (this.#closed) return;
+    this.#o.log.error('firewall.gone', { hint: FLUSH_HINT });
+    await this.#put();
   }
 
   /** All but the guard. */
   async close(): Promise<void> {
-    await this.#firewall?.removeReachability();
+    this.#closed = true;
+    await this.#call(() => this.#firewall?.removeReachability());
   }
 
   async removeGuard(): Promise<void> {
-    await this.#firewall?.removeAll();
+    await this.#call(() => this.#firewall?.removeAll());
   }
 
-  #reachability(): Reachability {
+  /** Everything, with NAT for these addresses as well. */
+  #put(more: readonly string[] = []): Promise<void> {
+    return this.#call(async () => {
+      if (!this.#closed) await this.#firewall?.apply(this.#reachability(more));
+    });
+  }
+
+  #call<T>(act: () => T | Promise<T>): Promise<T> {
+    const done = this.#calls.then(act);
+    this.#calls = done.catch(() => {});
+    return done;
+  }
+
+  #reachability(more: readonly string[]): Reachability {
     const { nat, accept, interface: inside } = this.#o.config.reachability;
     return {
       tun: this.#o.tun,
@@ -79,7 +107,7 @@ export class Reach {
       rawOnly: this.#o.config.ike === null,
       routes: reachable(this.#o.config),
       ...(inside === null ? {} : { inside }),
-      masquerade: nat === 'auto' ? [...this.#leasable] : [],
+      masquerade: nat === 'auto' ? [...new Set([...this.#leasable, ...more])] : [],
     };
   }
 

@@ -219,48 +219,46 @@ export class Sessions {
       sessionId,
       claim: (user: string) => this.#replaceStale(session, user),
     };
-    aaa.authenticate(request, context).then(
-      (answer) => {
-        const current = this.#lives(session) && session.authAttempt === attempt;
-        if (answer.challenge !== undefined) {
-          if (current) session.link?.input({ type: 'eap-request', challenge: answer.challenge });
-          return;
-        }
-        const { result, cause, facts, limit = NO_LIMIT, routes } = answer;
-        if (!current) {
-          if (result.ok) aaa.release(result.address);
-          return;
-        }
-        if (result.ok) {
-          registry.identify(session, result.user, result.address);
-          session.routes = routes;
-          if (limit !== NO_LIMIT || attempt > 1) dataplane.updateSession(tunnelId, sessionId, { limit });
-          session.refused = undefined;
-          session.stage = 'ipcp';
-          log.info('auth.ok', { ...idFields(session), method: request.method, eap });
-        } else {
-          if (cause !== undefined) session.refused = cause;
-          const { user, method } = request;
-          const { path } = session.tunnel;
-          log.warn('auth.failed', {
-            ...idFields(session),
-            user,
-            method,
-            eap,
-            cause,
-            code: result.code,
-            hint: cause === undefined ? undefined : adviceFor(cause),
-            ...peerFields(path),
-            ...facts,
-          });
-        }
-        session.link?.input({ type: 'auth-result', result });
-      },
-      (error: unknown) => {
-        log.error('auth.error', { ...idFields(session), user: request.user, error });
-        this.close(session, 'users-unavailable', 'authentication is not available');
-      },
-    );
+    const decided = aaa.authenticate(request, context).then((answer) => {
+      const current = this.#lives(session) && session.authAttempt === attempt;
+      if (answer.challenge !== undefined) {
+        if (current) session.link?.input({ type: 'eap-request', challenge: answer.challenge });
+        return;
+      }
+      const { result, cause, facts, limit = NO_LIMIT, routes } = answer;
+      if (!current) {
+        if (result.ok) aaa.release(result.address);
+        return;
+      }
+      if (result.ok) {
+        registry.identify(session, result.user, result.address);
+        session.routes = routes;
+        if (limit !== NO_LIMIT || attempt > 1) dataplane.updateSession(tunnelId, sessionId, { limit });
+        session.refused = undefined;
+        session.stage = 'ipcp';
+        log.info('auth.ok', { ...idFields(session), method: request.method, eap });
+      } else {
+        if (cause !== undefined) session.refused = cause;
+        const { user, method } = request;
+        const { path } = session.tunnel;
+        log.warn('auth.failed', {
+          ...idFields(session),
+          user,
+          method,
+          eap,
+          cause,
+          code: result.code,
+          hint: cause === undefined ? undefined : adviceFor(cause),
+          ...peerFields(path),
+          ...facts,
+        });
+      }
+      session.link?.input({ type: 'auth-result', result });
+    });
+    decided.catch((error: unknown) => {
+      log.error('auth.error', { ...idFields(session), user: request.user, error });
+      this.close(session, 'users-unavailable', 'authentication is not available');
+    });
   }
 
   /**

@@ -236,7 +236,7 @@ export class Sidecar {
       if (!this.#safe || this.#stopping || connection !== this.#connection) return;
       if (held) this.#watch();
       else if (held === undefined && tries > 1) this.#watch(WATCH_AGAIN_MS, tries - 1);
-      else await this.#policiesGone(connection);
+      else await this.#policiesGone(connection, held === false);
     });
   }
 
@@ -250,9 +250,12 @@ export class Sidecar {
     }
   }
 
-  async #policiesGone(connection: number): Promise<void> {
-    const reason = 'the drop policies of UDP 1701 are gone from the kernel';
-    this.#o.log.error('ike.policies-gone', { problem: reason, hint: 'who runs `ip xfrm policy flush` here?' });
+  async #policiesGone(connection: number, known: boolean): Promise<void> {
+    const reason = known
+      ? 'the drop policies of UDP 1701 are gone from the kernel'
+      : 'nobody knows whether UDP 1701 is guarded';
+    const hint = known ? 'who runs `ip xfrm policy flush` here?' : 'ike.policies-unknown, above, says why';
+    this.#o.log.error('ike.policies-gone', { problem: reason, hint });
     this.#unsafe(reason);
     await this.#reinstall(connection);
   }

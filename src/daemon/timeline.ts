@@ -119,7 +119,9 @@ export class Timeline {
     if (offered !== undefined) this.#step(attempt, `it offered ${offered}`);
     if (configured !== undefined) this.#step(attempt, `the gateway takes ${configured}`);
     this.#step(attempt, message);
-    if (attempt.stage === 'ike') this.#end(attempt, cause, message, adviceFor(cause, offered));
+    if (attempt.stage !== 'ike') return;
+    this.#end(attempt, cause, message, adviceFor(cause, offered));
+    this.#because(attempt, cause, message, adviceFor(cause, offered)); // told better after its end
   }
 
   /** An event of the log. */

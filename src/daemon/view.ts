@@ -28,6 +28,8 @@ export interface SessionView {
     readonly remoteId: string;
     readonly remotePort: number;
     readonly cipher: string;
+    /** When it is renewed by us, should the client not do so before. */
+    readonly renews: string | null;
   } | null;
   readonly child: {
     readonly mark: number;
@@ -36,6 +38,7 @@ export interface SessionView {
     readonly spiOut: string;
     readonly cipher: string;
     readonly encap: boolean;
+    readonly expires: string | null;
   } | null;
   readonly mtu: number;
   readonly upSince: string | null;
@@ -84,6 +87,8 @@ const hasText = ({ user, address, ids, tunnel: { path, peer } }: Session, wanted
     clientType(peer),
   ].some((field) => field?.toLowerCase().includes(wanted));
 
+const time = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString());
+
 const view = (s: Session, dataplane: Dataplane, sa: MarkInfo | undefined): SessionView => {
   const counters = dataplane.sessionCounters(s.ids.tunnelId, s.ids.sessionId);
   const { path, peer } = s.tunnel;
@@ -105,6 +110,7 @@ const view = (s: Session, dataplane: Dataplane, sa: MarkInfo | undefined): Sessi
             remoteId: sa.ike.remoteId,
             remotePort: sa.ike.remotePort,
             cipher: sa.ike.cipher,
+            renews: time(sa.ike.renewsAt),
           },
     child:
       sa === undefined
@@ -116,9 +122,10 @@ const view = (s: Session, dataplane: Dataplane, sa: MarkInfo | undefined): Sessi
             spiOut: sa.current.spiOut,
             cipher: [sa.current.encrAlg, sa.current.encrKeysize, sa.current.integAlg].filter(Boolean).join('-'),
             encap: sa.current.encap,
+            expires: time(sa.current.expiresAt),
           },
     mtu: s.mtu,
-    upSince: s.upSince === undefined ? null : new Date(s.upSince).toISOString(),
+    upSince: time(s.upSince),
     octetsIn: Number(counters?.octetsIn ?? 0n),
     octetsOut: Number(counters?.octetsOut ?? 0n),
     packetsIn: Number(counters?.packetsIn ?? 0n),

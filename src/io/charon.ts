@@ -133,7 +133,7 @@ export class CharonMonitor implements IkeMonitor {
   }
 
   #receive(name: EventName, message: Section): void {
-    const event = ikeEvent(name, message.toStrings());
+    const event = ikeEvent(name, message.toStrings(), Date.now());
     if (!event) this.#options.onOddity?.(`charon sent a ${name} event without the SA it is about`);
     else if (this.#early) this.#early.push(event);
     else this.#listener(event);
@@ -187,5 +187,6 @@ const fingerprint = ({ certificates, keys }: IkePolicy): string =>
 
 async function sas(commands: Pick<Session, 'list'>): Promise<IkeSa[]> {
   const events = await commands.list('list-sas', {}, { timeoutMs: LIST_TIMEOUT_MS });
-  return events.flatMap((event) => listedSas(event.toStrings()));
+  const at = Date.now();
+  return events.flatMap((event) => listedSas(event.toStrings(), at));
 }

@@ -16,6 +16,9 @@ const HOOKS = [
   ['nat', 'POSTROUTING', CHAIN.nat],
 ] as const;
 
+/** Of a line of `iptables -S`. */
+export const isOurs = (line: string): boolean => Object.values(CHAIN).some((chain) => line.includes(chain));
+
 export interface Reachability {
   /** Our TUN device. */
   readonly tun: string;

@@ -7,6 +7,7 @@ import {
   type FirewallRules,
   iptablesRemoval,
   iptablesRules,
+  isOurs,
   nftRemoval,
   nftRules,
   type RawListener,
@@ -27,6 +28,8 @@ export interface Firewall {
   applyGuard(): Promise<void>;
   /** Guard and reachability. */
   apply(reachability: Reachability): Promise<void>;
+  /** Whether what was put in place last is there, whole: whoever reloads rules of his own may flush all there are. */
+  stands(): Promise<boolean>;
   /** Back to the guard alone. */
   removeReachability(): Promise<void>;
   /** The guard too: only when nothing of ours listens on 1701 any more. */
@@ -64,12 +67,18 @@ function nft(run: Run, raw: readonly RawListener[]): Firewall {
     const { status, stderr } = await run('nft', ['-f', '-'], text);
     if (status !== 0) throw new FirewallError(`nft: ${line(stderr)}`);
   };
-  const put = (rules: FirewallRules) => load(nftRules({ raw, ...rules }));
+  const listing = async () => (await run('nft', ['-s', 'list', 'table', 'inet', TABLE])).stdout;
+  let put = '';
+  const place = async (rules: FirewallRules) => {
+    await load(nftRules({ raw, ...rules }));
+    put = await listing();
+  };
   return {
     backend: 'nft',
-    applyGuard: () => put({}),
-    apply: (reachability) => put({ reachability }),
-    removeReachability: () => put({}),
+    applyGuard: () => place({}),
+    apply: (reachability) => place({ reachability }),
+    stands: async () => put !== '' && (await listing()) === put,
+    removeReachability: () => place({}),
     removeAll: () => load(nftRemoval()),
   };
 }
@@ -90,14 +99,22 @@ function iptablesLegacy(run: Run, raw: readonly RawListener[], ipv6: boolean): F
     const { status, stderr } = await run(`${tool(family)}-restore`, ['--noflush', '-w', '5'], text);
     if (status !== 0) throw new FirewallError(`${tool(family)}-restore: ${line(stderr)}`);
   };
-  const put = async (rules: FirewallRules) => {
+  const listing = async () => {
+    const lines: string[] = [];
+    for (const f of families) lines.push(...(await existing(f)).filter(isOurs));
+    return lines.join('\n');
+  };
+  let put = '';
+  const place = async (rules: FirewallRules) => {
     for (const f of families) await load(f, iptablesRules({ raw, ...rules }, f, await existing(f)));
+    put = await listing();
   };
   return {
     backend: 'iptables-legacy',
-    applyGuard: () => put({}),
-    apply: (reachability) => put({ reachability }),
-    removeReachability: () => put({}),
+    applyGuard: () => place({}),
+    apply: (reachability) => place({ reachability }),
+    stands: async () => put !== '' && (await listing()) === put,
+    removeReachability: () => place({}),
     removeAll: async () => {
       for (const f of families) await load(f, iptablesRemoval(await existing(f)));
     },

@@ -42,6 +42,9 @@ export interface ChildSa {
   readonly encrKeysize?: number;
   /** HMAC_SHA1_96, ...; absent with an AEAD cipher. */
   readonly integAlg?: string;
+  /** When charon deletes it, ms of Date.now(). */
+  readonly expiresAt?: number;
+  /** Counters as of the event: a session's own are those that go on. */
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly packetsIn: number;
@@ -73,6 +76,8 @@ export interface IkeSa {
   /** For people: `AES_CBC-256/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_2048`; empty until negotiated. */
   readonly cipher: string;
   readonly establishedSeconds?: number;
+  /** When charon renews it, by rekeying or reauthentication, should the peer not do so before; ms of Date.now(). */
+  readonly renewsAt?: number;
   readonly children: readonly ChildSa[];
 }
 

@@ -20,31 +20,31 @@ export const EVENTS = {
 } as const;
 export type EventName = keyof typeof EVENTS;
 
-/** undefined: a message that is not what this event should be. */
-export function ikeEvent(name: EventName, message: Strings): IkeEvent | undefined {
+/** `at`: ms of Date.now(). undefined: a message that is not what this event should be. */
+export function ikeEvent(name: EventName, message: Strings, at?: number): IkeEvent | undefined {
   if (name === 'log') return logEvent(message);
   const [ikeName, section] = firstSection(message) ?? [];
   if (ikeName === undefined || section === undefined) return undefined;
   const up = message.up === 'yes'; // the key is absent when down
   switch (name) {
     case 'ike-updown':
-      return { type: name, up, sa: ikeSa(ikeName, section) };
+      return { type: name, up, sa: ikeSa(ikeName, section, at) };
     case 'ike-update': // the section still has the old endpoints, the new ones stand beside it
-      return { type: name, sa: ikeSa(ikeName, { ...section, ...endpoints(message) }) };
+      return { type: name, sa: ikeSa(ikeName, { ...section, ...endpoints(message) }, at) };
     case 'child-updown': {
-      const sa = ikeSa(ikeName, section);
+      const sa = ikeSa(ikeName, section, at);
       return sa.children.length === 0 ? undefined : { type: name, up, sa };
     }
     case 'ike-rekey': {
       const [old, young] = [sub(section, 'old'), sub(section, 'new')];
-      return old && young && { type: name, old: ikeSa(ikeName, old), new: ikeSa(ikeName, young) };
+      return old && young && { type: name, old: ikeSa(ikeName, old, at), new: ikeSa(ikeName, young, at) };
     }
     case 'child-rekey': {
       const [, pair] = firstSection(sub(section, 'child-sas') ?? {}) ?? [];
       const [old, young] = [pair && sub(pair, 'old'), pair && sub(pair, 'new')];
       if (!old || !young) return undefined;
-      const children = [childSa(old), childSa(young)] as const;
-      const sa = { ...ikeSa(ikeName, { ...section, 'child-sas': {} }), children };
+      const children = [childSa(old, at), childSa(young, at)] as const;
+      const sa = { ...ikeSa(ikeName, { ...section, 'child-sas': {} }, at), children };
       return { type: name, sa, old: children[0], new: children[1] };
     }
     default:
@@ -53,12 +53,13 @@ export function ikeEvent(name: EventName, message: Strings): IkeEvent | undefine
 }
 
 /** One `list-sa` message: usually one IKE_SA. */
-export function listedSas(message: Strings): IkeSa[] {
-  return Object.entries(message).flatMap(([name, s]) => (isSection(s) ? [ikeSa(name, s)] : []));
+export function listedSas(message: Strings, at?: number): IkeSa[] {
+  return Object.entries(message).flatMap(([name, s]) => (isSection(s) ? [ikeSa(name, s, at)] : []));
 }
 
-export function ikeSa(name: string, s: Strings): IkeSa {
+export function ikeSa(name: string, s: Strings, at?: number): IkeSa {
   const established = text(s, 'established');
+  const renewals = ['rekey-time', 'reauth-time'].flatMap((key) => after(at, s, key) ?? []);
   const cipher = [
     [text(s, 'encr-alg'), text(s, 'encr-keysize')].filter(Boolean).join('-'),
     text(s, 'integ-alg'),
@@ -81,11 +82,13 @@ export function ikeSa(name: string, s: Strings): IkeSa {
     ...(s['nat-remote'] === 'yes' ? { natRemote: true } : {}),
     cipher: cipher.filter(Boolean).join('/'),
     ...(established === '' ? {} : { establishedSeconds: count(s, 'established') }),
-    children: Object.values(sub(s, 'child-sas') ?? {}).flatMap((c) => (isSection(c) ? [childSa(c)] : [])),
+    ...(renewals.length === 0 ? {} : { renewsAt: Math.min(...renewals) }),
+    children: Object.values(sub(s, 'child-sas') ?? {}).flatMap((c) => (isSection(c) ? [childSa(c, at)] : [])),
   };
 }
 
-export function childSa(s: Strings): ChildSa {
+export function childSa(s: Strings, at?: number): ChildSa {
+  const expiresAt = after(at, s, 'life-time');
   return {
     uniqueId: text(s, 'uniqueid'),
     name: text(s, 'name'),
@@ -100,6 +103,7 @@ export function childSa(s: Strings): ChildSa {
     encrAlg: text(s, 'encr-alg'),
     ...(s['encr-keysize'] === undefined ? {} : { encrKeysize: count(s, 'encr-keysize') }),
     ...(s['integ-alg'] === undefined ? {} : { integAlg: text(s, 'integ-alg') }),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
     bytesIn: count(s, 'bytes-in'),
     bytesOut: count(s, 'bytes-out'),
     packetsIn: count(s, 'packets-in'),
@@ -147,6 +151,10 @@ function count(s: Strings, name: string, radix: 10 | 16 = 10): number {
   const value = text(s, name);
   return (radix === 10 ? /^\d{1,20}$/ : /^[0-9a-f]{1,8}$/i).test(value) ? Number.parseInt(value, radix) : 0;
 }
+
+/** charon gives seconds from now on. */
+const after = (at: number | undefined, s: Strings, name: string): number | undefined =>
+  at === undefined || text(s, name) === '' ? undefined : at + 1_000 * count(s, name);
 
 function endpoints(s: Strings): Strings {
   const names = ['local-host', 'local-port', 'remote-host', 'remote-port'];

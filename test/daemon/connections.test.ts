@@ -9,6 +9,7 @@ import { fromHex } from '../../src/wire/reader.js';
 import { messageName, SERVER } from '../lib/daemon-client.js';
 import { NOTHING, RAW, Rig } from '../lib/daemon-rig.js';
 import { childDown, childSa, childUp, ikeDown, ikeSa } from '../lib/ike-events.js';
+import { sccrq } from '../proto/l2tp/dialogue.js';
 
 const ping = (from: string, to = '192.0.2.1') => ipv4({ from, to, payload: [0, 7, 0, 7, 0, 8, 0, 0] });
 
@@ -482,6 +483,39 @@ t.test('the SA is gone: everything is given back at once and nothing is sent (RF
   t.strictSame(rig.left, NOTHING);
   t.equal(rig.clock.armed, undefined, 'no timer is left');
   t.match(rig.events('session.end').at(-1), { reason: 'ike-deleted' });
+});
+
+t.test(
+  'a client that dials again with the same tunnel id and then no more: its SA goes like any that nobody uses',
+  async (t) => {
+    const rig = new Rig();
+    const client = await rig.connect({ mark: 1 });
+    await rig.run(5_000);
+    const again = sccrq({ assignedTunnelId: client.session!.tunnelId });
+    client.mute = true;
+    rig.arrive(client.path, encodeControl({ tunnelId: 0, sessionId: 0, Ns: 0, Nr: 0 }, encodeMessage(again)));
+    await rig.run(10_000);
+    t.match(rig.events('tunnel.down'), [{ by: 'abandoned' }]);
+    t.strictSame(rig.ike.terminated, []);
+    await rig.run(120_000);
+    t.strictSame(rig.ike.terminated, ['1']);
+  },
+);
+
+t.test('what came before its SA went and is handed up after it begins nothing', async (t) => {
+  const rig = new Rig();
+  const client = rig.client({ mark: 1 });
+  rig.childUp(client);
+  await rig.settle();
+  client.mute = true;
+  const message = encodeMessage(sccrq({ assignedTunnelId: 7 }));
+  rig.arrive(client.path, encodeControl({ tunnelId: 0, sessionId: 0, Ns: 0, Nr: 0 }, message));
+  rig.ike.push(ikeDown(rig.saOf(client)));
+  await rig.run(1_000);
+  t.strictSame(
+    rig.acts.filter((act) => act.startsWith('send')),
+    [],
+  );
 });
 
 t.test('charon died: all are abandoned, in whatever state', async (t) => {

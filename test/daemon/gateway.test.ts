@@ -18,6 +18,11 @@ const settle = async () => {
   for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 
+const later = async (host: MemoryHost, ms: number) => {
+  for (const end = host.clock.now() + ms; host.clock.now() < end; await settle())
+    host.clock.run(host.clock.now() + 250);
+};
+
 interface Raw {
   readonly raw?: RawListener;
   readonly yaml?: string;
@@ -421,10 +426,48 @@ t.test('new users: their fixed addresses are routed before anyone may use them',
   t.strictSame(host.acts.slice(2), ['route 10.99.0.5'], 'the pool covers it; what was leased before stays');
   t.strictSame(host.masquerade, ['10.99.0.0-10.99.0.255', '192.168.5.5']);
   host.before.reachability = () => Promise.reject(new Error('nft: no'));
-  await gateway.reload(config, UserStore.parse('users.yaml', 'users: {bob: {password: x, address: 192.168.5.6}}'));
+  const more = UserStore.parse('users.yaml', 'users: {bob: {password: x, address: 192.168.5.6}}');
+  await gateway.reload(config, more);
   await settle();
   t.ok(events().includes('firewall.not-updated'));
+  host.before.reachability = () => {};
+  await gateway.reload(config, more);
+  await settle();
+  t.ok(host.masquerade?.includes('192.168.5.6'), 'asked again, it is tried again');
   t.equal(host.monitor.changes.length, 0, 'charon has nothing to do with it');
+  await gateway.stop('end');
+});
+
+t.test('the packet thread fails while clients are told of the end: that ends, too', async (t) => {
+  const { host, open, fatal } = make(t);
+  const gateway = open();
+  await gateway.start();
+  const { client } = await connected(host);
+  client.mute = true;
+  const stopped = gateway.stop('SIGTERM');
+  await settle();
+  await host.failPlane();
+  await stopped;
+  t.equal(fatal.length, 1);
+});
+
+t.test('firewall rules that somebody flushed are put back; where they cannot be, the port is shut', async (t) => {
+  const { host, open, status, events } = make(t);
+  const gateway = open();
+  await gateway.start();
+  host.acts.length = 0;
+  host.rulesStand = false;
+  await later(host, 5_000);
+  t.strictSame(host.acts, ['reachability']);
+  t.ok(events().includes('firewall.gone'));
+  t.equal((await status()).state, 'listening');
+  host.rulesStand = false;
+  host.before.reachability = () => Promise.reject(new Error('nft: no'));
+  await later(host, 10_000);
+  t.match(await status(), { state: 'closed', reason: /nobody knows/ });
+  host.before.reachability = () => {};
+  await later(host, 10_000);
+  t.equal((await status()).state, 'listening');
   await gateway.stop('end');
 });
 

@@ -101,6 +101,22 @@ t.test(
   },
 );
 
+t.test('the reason that comes after its consequence is told, too', async (t) => {
+  const reason = 'constraint check failed: RULE_CRL_VALIDATION is SKIPPED, but requires at least GOOD';
+  const told = (...messages: string[]) => {
+    const watch = new IkeLogWatch();
+    const event = (message: string) => ({ type: 'log', group: 'CFG', level: 1, ikeUniqueId: '2', message }) as const;
+    const from = 'received packet: from 198.51.100.13[4500] to 198.51.100.1[4500] (1216 bytes)';
+    const failures = [from, ...messages].flatMap((m) => watch.note(instant(0), event(m)) ?? []);
+    for (const { peer } of failures) t.equal(peer, '198.51.100.13');
+    return failures.map(({ cause }) => cause);
+  };
+  const [last, refused] = ['no alternative config found', 'received AUTHENTICATION_FAILED error notify'];
+  t.strictSame(told(reason, last), ['certificate-status-unknown']);
+  t.strictSame(told(last, reason), ['no-config', 'certificate-status-unknown']);
+  t.strictSame(told(last, last, reason, refused), ['no-config', 'certificate-status-unknown']);
+});
+
 t.test('a damaged packet on an established SA is no wrong key', async (t) => {
   t.equal(explainIkeLog(garbage(1, '192.0.2.1', 'l2tp')), undefined);
   t.equal(explainIkeLog(garbage(1, '192.0.2.1', '(unnamed)'))?.cause, 'wrong-psk');

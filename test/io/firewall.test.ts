@@ -224,7 +224,8 @@ t.test('nft where it works', async (t) => {
   await firewall.removeReachability();
   await firewall.removeAll();
   t.equal(firewall.backend, 'nft');
-  t.strictSame(calls, ['nft -f - guard', 'nft -f - all', 'nft -f - guard', 'nft -f - none']);
+  const loads = calls.filter((call) => call.startsWith('nft -f'));
+  t.strictSame(loads, ['nft -f - guard', 'nft -f - all', 'nft -f - guard', 'nft -f - none']);
 });
 
 t.test('iptables-legacy where the kernel has no nft inet, both families where there is IPv6', async (t) => {
@@ -246,6 +247,39 @@ t.test('iptables-legacy where the kernel has no nft inet, both families where th
     );
   }
 });
+
+t.test(
+  'whether they stand is what the kernel says of them, compared with what it said when they were put there',
+  async (t) => {
+    const nftTable = 'table inet lockstep {\n}\n';
+    const legacy = '-P INPUT ACCEPT\n-N LOCKSTEP-IN\n-A INPUT -j LOCKSTEP-IN\n-A INPUT -p tcp -j ACCEPT\n';
+    for (const [backend, whole, others, part] of [
+      ['nft', nftTable, nftTable, 'table inet lockstep {\n  chain guard-in {\n}\n'],
+      ['iptables-legacy', legacy, `${legacy}-A INPUT -p udp -j ACCEPT\n`, '-P INPUT ACCEPT\n-N LOCKSTEP-IN\n'],
+    ] as const) {
+      let listing: string = whole;
+      const firewall = await openFirewall({
+        ipv6: false,
+        run: async (tool, args) => {
+          if (tool === 'nft' && backend !== 'nft') return answer(1, '', 'Error: Operation not supported\n');
+          if (tool === 'cat') return answer(1);
+          return args.includes('list') || args.includes('-S') ? answer(0, listing) : answer(0);
+        },
+      });
+      t.equal(firewall.backend, backend);
+      t.equal(await firewall.stands(), true);
+      listing = others;
+      t.equal(await firewall.stands(), true, 'rules of others are theirs');
+      for (const now of [part, '']) {
+        listing = now;
+        t.equal(await firewall.stands(), false);
+      }
+      listing = whole;
+      await firewall.apply(reachability);
+      t.equal(await firewall.stands(), true);
+    }
+  },
+);
 
 t.test('neither: a clear refusal with what each said', async (t) => {
   await t.rejects(

@@ -34,6 +34,20 @@ t.test('child-rekey has old and new, and both in the SA', async (t) => {
   });
 });
 
+t.test('lifetimes are from now on', async (t) => {
+  const child = { state: 'INSTALLED', 'life-time': '3600' };
+  const sa = (more: Record<string, string>) => ({ l2tp: { ...more, 'child-sas': { c: child } } });
+  const listed = (more: Record<string, string>, at?: number) => listedSas(sa(more), at)[0];
+  t.match(listed({ 'rekey-time': '50', 'reauth-time': '40' }, 1_000), {
+    renewsAt: 41_000,
+    children: [{ expiresAt: 3_601_000 }],
+  });
+  t.equal(listed({ 'rekey-time': '50' }, 1_000)?.renewsAt, 51_000);
+  t.notOk('renewsAt' in listed({}, 1_000)!);
+  t.notOk('expiresAt' in listed({})!.children[0]!);
+  t.match(ikeEvent('ike-updown', { up: 'yes', ...sa({ 'rekey-time': '1' }) }, 5), { sa: { renewsAt: 1_005 } });
+});
+
 t.test('a mark has 32 bits, in hexadecimal', async (t) => {
   const child = (mark: string) => ({ x: { 'child-sas': { c: { 'mark-in': mark } } } });
   for (const [text, want] of [

@@ -21,6 +21,7 @@ export const STATUS: StatusView = {
   tunnels: 1,
   sessions: 1,
   drops: { 'mark-zero': 0, short: 3 },
+  violations: [],
 };
 
 export const SESSION: SessionView = {
@@ -38,8 +39,17 @@ export const SESSION: SessionView = {
     remoteId: '192.168.1.5',
     remotePort: 4500,
     cipher: 'AES_CBC-256',
+    renews: '2026-11-22T10:00:00.000Z',
   },
-  child: { mark: 2, reqid: 2, spiIn: 'c0000001', spiOut: 'c0000002', cipher: 'AES_CBC-256-HMAC_SHA1_96', encap: true },
+  child: {
+    mark: 2,
+    reqid: 2,
+    spiIn: 'c0000001',
+    spiOut: 'c0000002',
+    cipher: 'AES_CBC-256-HMAC_SHA1_96',
+    encap: true,
+    expires: '2026-11-22T12:00:00.000Z',
+  },
   mtu: 1400,
   upSince: '2026-01-01T00:00:00.000Z',
   octetsIn: 1_500,

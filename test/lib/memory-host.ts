@@ -123,11 +123,13 @@ export class MemoryHost implements Host {
     return {
       backend: 'nft' as const,
       applyGuard: () => this.#act('guard'),
-      apply: (r: Reachability) => {
+      apply: async (r: Reachability) => {
         this.masquerade = r.masquerade;
         this.reachable = r.routes;
-        return this.#act('reachability');
+        await this.#act('reachability');
+        this.rulesStand = true;
       },
+      stands: async () => this.rulesStand,
       removeReachability: () => this.#act('reachability off'),
       removeAll: () => this.#act('guard off'),
     };
@@ -138,6 +140,9 @@ export class MemoryHost implements Host {
   }
 
   marks: string[] = [];
+
+  /** False: somebody took the firewall rules out. */
+  rulesStand = true;
 
   async markUsers(): Promise<string[]> {
     return this.marks;

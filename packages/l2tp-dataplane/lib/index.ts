@@ -45,6 +45,7 @@ interface Native {
   readonly listening: boolean;
   confirmMark(mark: number): void;
   forgetMark(mark: number): void;
+  violations(mark: number): bigint;
   addSession(spec: SessionSpec, state: SessionState): Failed | undefined;
   updateSession(tunnelId: number, sessionId: number, state: SessionState): Failed | undefined;
   movePath(tunnelId: number, path: Path): void;
@@ -186,6 +187,11 @@ class NativeDataplane implements Dataplane {
     const native = this.#open;
     check.checkIds('sessionCounters', tunnelId, sessionId);
     return native.sessionCounters(tunnelId, sessionId);
+  }
+
+  violations(mark: number): bigint {
+    const native = this.#open;
+    return native.violations(check.checkMark('violations', mark));
   }
 
   globalCounters(): Readonly<Partial<Record<GlobalDrop, bigint>>> {

@@ -4,7 +4,7 @@ import { contains, type PrefixBytes, parseAddress, parsePrefix, samePrefix } fro
 import * as check from './check.js';
 import { DataplaneClosed, failure } from './errors.js';
 import * as packet from './packet.js';
-import { key, Limit, Rate, Session, samePath, UpcallQueue } from './twin.js';
+import { key, Limit, Peer, Rate, Session, samePath, UpcallQueue } from './twin.js';
 import type {
   ControlPacket,
   Dataplane,
@@ -44,7 +44,7 @@ export class MemoryDataplane implements Dataplane {
   #closed = false;
   #listeners: readonly check.CheckedListener[] = [];
   /** With the limits of their control messages and PPP frames. */
-  readonly #marks = new Map<number, { readonly control: Limit; readonly frames: Limit }>();
+  readonly #marks = new Map<number, Peer>();
   readonly #sessions = new Map<number, Session>();
   /** Who holds which prefix, oldest first: of the same prefix the last holder has the route. */
   #routes: { readonly prefix: PrefixBytes; readonly session: Session }[] = [];
@@ -118,7 +118,7 @@ export class MemoryDataplane implements Dataplane {
   confirmMark(mark: number): void {
     this.#open();
     if (this.#marks.has(check.checkMark('confirmMark', mark))) return;
-    this.#marks.set(mark, { control: new Limit(2000, 512), frames: new Limit(4000, 1000) });
+    this.#marks.set(mark, new Peer());
   }
 
   forgetMark(mark: number): void {
@@ -198,6 +198,11 @@ export class MemoryDataplane implements Dataplane {
     this.#open();
     check.checkIds('sessionCounters', tunnelId, sessionId);
     return this.#sessions.get(key(tunnelId, sessionId))?.counters();
+  }
+
+  violations(mark: number): bigint {
+    this.#open();
+    return this.#marks.get(check.checkMark('violations', mark))?.violations ?? 0n;
   }
 
   globalCounters(): Readonly<Partial<Record<GlobalDrop, bigint>>> {
@@ -323,10 +328,11 @@ export class MemoryDataplane implements Dataplane {
 
   #violation(s: Session, path: Path): void {
     s.drop('path');
-    const now = this.#now();
-    if (s.violator !== undefined && samePath(s.violator.path, path) && now < s.violator.until) return;
-    if (!s.violations.take(now)) return;
-    s.violator = { path, until: now + 10_000 };
+    const peer = this.#marks.get(path.mark);
+    if (peer !== undefined) peer.violations++;
+    const reported = peer ?? s;
+    if (this.#now() < reported.reportedUntil) return;
+    reported.reportedUntil = this.#now() + 10_000;
     this.#up({ kind: 'violation', tunnelId: s.spec.tunnelId, sessionId: s.spec.sessionId, path });
   }
 

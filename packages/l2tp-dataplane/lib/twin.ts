@@ -88,6 +88,14 @@ export interface Held {
   readonly payload: Uint8Array;
 }
 
+/** Who is behind a confirmed mark. */
+export class Peer {
+  readonly control = new Limit(2000, 512);
+  readonly frames = new Limit(4000, 1000);
+  violations = 0n;
+  reportedUntil = 0;
+}
+
 export class Session {
   readonly sequence = new Sequence();
   reorder = 0;
@@ -106,8 +114,7 @@ export class Session {
   readonly punts = new Limit(10, 20);
   readonly frames = new Limit(200, 200);
   readonly errors = new Limit(20, 20);
-  readonly violations = new Limit(1, 4);
-  violator: { readonly path: Path; readonly until: number } | undefined;
+  reportedUntil = 0;
   readonly count = { packetsIn: 0n, octetsIn: 0n, packetsOut: 0n, octetsOut: 0n, lastTraffic: 0 };
   readonly drops: Partial<Record<SessionDrop, bigint>> = {};
 

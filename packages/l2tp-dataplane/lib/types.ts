@@ -141,7 +141,10 @@ export type Upcall =
    * (UDP/547), a router or neighbour solicitation. Rate-limited.
    */
   | { readonly kind: 'punt'; readonly tunnelId: number; readonly sessionId: number; readonly data: Uint8Array }
-  /** First violation of the path check by this source within the interval (counted, rate-limited; never answered). */
+  /**
+   * First packet in 10 s that this peer sent for a session of another path: mark, address or port (counted, never answered).
+   * Of a peer without a mark: the first for this session.
+   */
   | { readonly kind: 'violation'; readonly tunnelId: number; readonly sessionId: number; readonly path: Path };
 
 export interface DataplaneOptions {
@@ -185,6 +188,8 @@ export interface Dataplane {
   /** Nothing is sent and no data accepted under a non-zero mark until it is confirmed. */
   confirmMark(mark: number): void;
   forgetMark(mark: number): void;
+  /** Data packets that came under a confirmed mark for sessions of another path (RFC 3193 §3.3); else 0. */
+  violations(mark: number): bigint;
 
   /** Throws DataplaneError EEXIST / ENOSPC (table full). Closed for IP until updateSession opens it. */
   addSession(spec: SessionSpec, state?: SessionState): void;

@@ -180,6 +180,7 @@ class Native : public Napi::ObjectWrap<Native> {
                         InstanceAccessor<&Native::listening>("listening"),
                         InstanceMethod<&Native::confirm_mark>("confirmMark"),
                         InstanceMethod<&Native::forget_mark>("forgetMark"),
+                        InstanceMethod<&Native::violations>("violations"),
                         InstanceMethod<&Native::add_session>("addSession"),
                         InstanceMethod<&Native::update_session>("updateSession"),
                         InstanceMethod<&Native::move_path>("movePath"),
@@ -249,6 +250,9 @@ class Native : public Napi::ObjectWrap<Native> {
   Napi::Value listening(const Info& info) { return Napi::Boolean::New(info.Env(), thread_->listening()); }
   void confirm_mark(const Info& info) { thread_->confirm_mark(number(info[0])); }
   void forget_mark(const Info& info) { thread_->forget_mark(number(info[0])); }
+  Napi::Value violations(const Info& info) {
+    return Napi::BigInt::New(info.Env(), thread_->violations(number(info[0])));
+  }
 
   Napi::Value add_session(const Info& info) {
     const auto o = info[0].As<Napi::Object>();

@@ -137,11 +137,20 @@ void PacketThread::unlisten() {
 }
 
 void PacketThread::confirm_mark(uint32_t mark) {
-  post([this, mark] { forwarder_.marks.confirm(mark); });
+  if (mark == 0 || violations_.count(mark) != 0) return;
+  auto violations = std::make_shared<Counter>();
+  violations_.emplace(mark, violations);
+  post([this, mark, violations] { forwarder_.marks.confirm(mark, violations); });
 }
 
 void PacketThread::forget_mark(uint32_t mark) {
+  violations_.erase(mark);
   post([this, mark] { forwarder_.marks.forget(mark); });
+}
+
+uint64_t PacketThread::violations(uint32_t mark) const {
+  const auto it = violations_.find(mark);
+  return it == violations_.end() ? 0 : it->second->get();
 }
 
 Failure PacketThread::add_session(const SessionSpec& spec, const SessionUpdate& state) {

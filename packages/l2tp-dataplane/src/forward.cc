@@ -194,13 +194,14 @@ void Forwarder::set_reorder(Session& s, size_t most, uint64_t now) {
   s.reorder.reset(most > 0 ? new Reorder(most) : nullptr);
 }
 
-// RFC 3193 §3.3: counted, reported once per source and interval, never answered.
+// RFC 3193 §3.3: counted of the session and of the peer, reported once per peer and interval, never answered. Without a mark
+// (raw mode) there is no peer but in name: then it is once per session.
 void Forwarder::violation(Session& s, const Path& from, uint64_t now) {
   s.drop(SessionDrop::path);
-  if (s.violator == from && now < s.violator_until) return;
-  if (!s.violations.take(now)) return;
-  s.violator = from;
-  s.violator_until = now + kViolationInterval;
+  uint64_t* of_peer = marks.violated(from.mark);
+  uint64_t& reported_until = of_peer == nullptr ? s.reported_until : *of_peer;
+  if (now < reported_until) return;
+  reported_until = now + kViolationInterval;
   if (!sink_.violation(s.ours, from)) counters_.drop(GlobalDrop::queue_full);
 }
 

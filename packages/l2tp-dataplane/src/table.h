@@ -42,16 +42,14 @@ struct Session {
   // The user's share, of IP in transit.
   Rate up, down;
 
-  // What a peer may cause: packets JS answers, PPP control frames, ICMP errors about packets to it, violation reports.
+  // What a peer may cause: packets JS answers, PPP control frames, ICMP errors about packets to it.
   Limit punts{10, 20};
   Limit frames{200, 200};
   Limit errors{20, 20};
-  Limit violations{1, 4};
   std::unique_ptr<Reorder> reorder;  // null: what comes late is lost
   Backlog* backlog = nullptr;
   uint64_t new_turn = ~uint64_t{0};  // FairQueue::old_turns_ when it last began to wait as a new one
-  Path violator;
-  uint64_t violator_until = 0;
+  uint64_t reported_until = 0;  // a violation by a peer without a mark
 
   Session* next_of_tunnel = nullptr;
   Session* previous_of_tunnel = nullptr;
@@ -89,8 +87,10 @@ class SessionTable {
 
 class MarkSet {
  public:
-  void confirm(uint32_t mark) {
-    if (mark != 0 && !has(mark)) marks_.add(mark, std::make_unique<Limits>());
+  void confirm(uint32_t mark, std::shared_ptr<Counter> violations = std::make_shared<Counter>()) {
+    if (mark == 0 || has(mark)) return;
+    marks_.add(mark, std::make_unique<Peer>());
+    (*marks_.find(mark))->violations = std::move(violations);
   }
   void forget(uint32_t mark) { marks_.remove(mark); }
   bool has(uint32_t mark) const { return marks_.find(mark) != nullptr; }
@@ -103,17 +103,26 @@ class MarkSet {
   // Whether one more PPP control frame may go up, of whichever session. A raw session has no mark, and a held message may be
   // of one that is forgotten: those have the session's limit only.
   bool take_frame(uint32_t mark, uint64_t now) {
-    auto* limits = marks_.find(mark);
-    return limits == nullptr || (*limits)->frames.take(now);
+    auto* peer = marks_.find(mark);
+    return peer == nullptr || (*peer)->frames.take(now);
+  }
+  // Counts a packet that came under this mark for a session of another path; returns until when that was reported. Null: no mark.
+  uint64_t* violated(uint32_t mark) {
+    auto* peer = marks_.find(mark);
+    if (peer == nullptr) return nullptr;
+    (*peer)->violations->add();
+    return &(*peer)->reported_until;
   }
 
  private:
   // A LAC may set up some 500 sessions a second over one SA, each with some eight frames.
-  struct Limits {
+  struct Peer {
     Limit control{2000, 512};
     Limit frames{4000, 1000};
+    std::shared_ptr<Counter> violations;
+    uint64_t reported_until = 0;
   };
-  FlatMap<uint32_t, std::unique_ptr<Limits>, NumberHash> marks_;
+  FlatMap<uint32_t, std::unique_ptr<Peer>, NumberHash> marks_;
 };
 
 }  // namespace dp

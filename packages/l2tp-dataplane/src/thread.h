@@ -62,6 +62,8 @@ class PacketThread final : private Sink {
   bool listening() const { return listening_; }
   void confirm_mark(uint32_t mark);
   void forget_mark(uint32_t mark);
+  // Packets that came under a confirmed mark for sessions of another path.
+  uint64_t violations(uint32_t mark) const;
   Failure add_session(const SessionSpec& spec, const SessionUpdate& state);
   Failure update_session(Ids ids, const SessionUpdate& state);
   void move_path(uint16_t tunnel, const Path& path);
@@ -137,6 +139,7 @@ class PacketThread final : private Sink {
 
   // JS's side: which sessions there are, so that errors are known at once.
   std::unordered_map<uint32_t, std::shared_ptr<SessionCounters>> known_;
+  std::unordered_map<uint32_t, std::shared_ptr<Counter>> violations_;  // by confirmed mark
   bool listening_ = false;
 
   std::mutex mutex_;

@@ -87,6 +87,7 @@ t.test('marks', async (t) => {
     await d.flush();
     t.match(d.sessionCounters(1, 1), { packetsIn: 1n, drops: { path: 1n } });
     t.match(upcalls.at(-1), { kind: 'violation', tunnelId: 1, path: twin(2) });
+    t.strictSame([d.violations(1), d.violations(2), d.violations(9)], [0n, 1n, 0n]);
     d.receiveTun(ipv4({ from: '10.0.0.9', to: '10.0.0.2' }));
     t.match(d.takeSent(), [{ path: twin(2) }]);
   });

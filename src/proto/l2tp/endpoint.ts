@@ -54,6 +54,8 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
   readonly #halfOpenFrom = new Tally();
   readonly #refusals: Rate;
   readonly #notes = new Map<string, Rate>();
+  /** By mark: who sent what belongs to another's tunnel. */
+  readonly #offenders = new Map<number, Offender>();
   readonly #host: TunnelHost;
   #serial = 0;
 
@@ -79,6 +81,11 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
     let sessions = 0;
     for (const tunnel of this.#tunnels.values()) sessions += tunnel.sessions.size;
     return { tunnels: this.#tunnels.size, halfOpen: this.#halfOpen.size, sessions };
+  }
+
+  /** Messages that came under this mark for tunnels of another path (RFC 3193 §3.3), until it is abandoned. */
+  violations(mark: number): number {
+    return this.#offenders.get(mark)?.count ?? 0;
   }
 
   poll(): EndpointOut | undefined {
@@ -111,8 +118,10 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
       case 'abandon-tunnel':
         return this.#with(input.tunnelId, (t) => t.abandon());
       case 'abandon-mark':
+        this.#offenders.delete(input.mark);
         return this.#abandon(this.#byMark.of(input.mark));
       case 'abandon-marked':
+        this.#offenders.clear();
         return this.#abandon([...this.#tunnels.values()].filter((t) => t.path.mark !== 0));
       case 'move-path':
         return this.#with(input.tunnelId, (t) => this.#move(t, input.path));
@@ -140,11 +149,7 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
     if (header.tunnelId === 0) return this.#withoutTunnel(now, path, header, payload);
     const tunnel = this.#tunnels.get(header.tunnelId as LocalTunnelId);
     if (!tunnel) return this.#unknown(now, path, header, payload);
-    if (!onPath(tunnel, path)) {
-      // RFC 3193 §3.3 MUST: nobody speaks for another's tunnel. Never answered.
-      this.counters.pathMismatch++;
-      return this.#note(now, 'l2tp.path.mismatch', path, { tunnelId: tunnel.id, expected: tunnel.path });
-    }
+    if (!onPath(tunnel, path)) return this.#mismatch(now, path, tunnel);
     tunnel.receive(now, path, header, payload);
     this.#settle(tunnel);
   }
@@ -343,12 +348,27 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
     this.#schedule.forget(tunnel);
   }
 
+  /** RFC 3193 §3.3 MUST: nobody speaks for another's tunnel. Counted, noted once per peer and window, never answered. */
+  #mismatch(now: Instant, path: Path, tunnel: Tunnel): void {
+    this.counters.pathMismatch++;
+    const [event, fields] = ['l2tp.path.mismatch', { tunnelId: tunnel.id, expected: tunnel.path }];
+    if (path.mark === 0) return this.#note(now, event, path, fields);
+    const by = this.#offenders.get(path.mark) ?? { count: 0, noted: new Rate(1, NOTE_WINDOW_MS) };
+    by.count++;
+    this.#offenders.set(path.mark, by);
+    this.#noteAt(by.noted, now, event, path, fields);
+  }
+
   #note(now: Instant, event: string, path: Path, fields: Record<string, unknown>): void {
     let rate = this.#notes.get(event);
     if (!rate) {
       rate = new Rate(NOTES_PER_WINDOW, NOTE_WINDOW_MS);
       this.#notes.set(event, rate);
     }
+    this.#noteAt(rate, now, event, path, fields);
+  }
+
+  #noteAt(rate: Rate, now: Instant, event: string, path: Path, fields: Record<string, unknown>): void {
     if (!rate.take(now)) return;
     const suppressed = rate.refused();
     this.#out.push({
@@ -358,6 +378,12 @@ export class Endpoint implements Machine<EndpointIn, EndpointOut> {
       fields: { ...fields, ...optional('suppressed', suppressed > 0 ? suppressed : undefined) },
     });
   }
+}
+
+/** Messages of a peer for tunnels of others, and its notes. */
+interface Offender {
+  count: number;
+  readonly noted: Rate;
 }
 
 const NO_TUNNEL: ResultCode = { result: CallResult.error, error: ErrorCode.noControlConnection };

@@ -179,13 +179,24 @@ t.test(
       { ...toLac, remotePort: 1702 },
     ];
     const stop = encodeMessage({ type: 'StopCCN', avps: { assignedTunnelId: 77, resultCode: { result: 1 } } });
-    for (const path of strangers) {
+    const noted = (n: number) => new Array(n).fill('note l2tp.path.mismatch');
+    for (const [i, path] of strangers.entries()) {
       const spoof = new Peer({}, path, peer.machine);
       spoof.tunnelId = peer.tunnelId;
-      t.strictSame(spoof.at(peer.Ns, stop), ['note l2tp.path.mismatch']);
+      t.strictSame(spoof.at(peer.Ns, stop), noted(i < 2 ? 1 : 0), 'of each peer the first');
     }
-    t.equal(peer.machine.counters.pathMismatch, 4);
-    t.equal(peer.machine.totals.sessions, 1);
+    const { machine } = peer;
+    t.equal(machine.counters.pathMismatch, 4);
+    t.strictSame([machine.violations(8), machine.violations(toLac.mark), machine.violations(9)], [1, 3, 0]);
+    const raw = new Peer({}, { ...toLac, mark: 0 }, machine);
+    raw.tunnelId = peer.tunnelId;
+    for (let i = 0; i < 2; i++)
+      t.strictSame(raw.at(peer.Ns, stop), noted(1), 'without a mark there is no peer but in name');
+    t.equal(machine.totals.sessions, 1);
+    peer.input({ type: 'abandon-mark', mark: 8 });
+    t.equal(machine.violations(8), 0);
+    peer.input({ type: 'abandon-marked' });
+    t.equal(machine.violations(toLac.mark), 0);
   },
 );
 

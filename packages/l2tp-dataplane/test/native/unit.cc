@@ -616,11 +616,12 @@ void frame_rate() {
   EQ(w.ups.size(), 2000u);
 }
 
-// Each part of the path counts, and a report comes once per source and interval, a few per session.
+// Each part of the path counts. A report comes once per mark and interval, whomever it is about.
 void violations() {
   World w;
   Session* s = w.add({1, 1}, path_of(1), {"10.0.0.1/32"});
-  for (uint32_t m = 1; m <= 20; m++) w.forwarder.marks.confirm(m);
+  const auto of_two = std::make_shared<Counter>();
+  for (uint32_t m = 1; m <= 20; m++) w.forwarder.marks.confirm(m, m == 2 ? of_two : std::make_shared<Counter>());
   const Bytes lcp = hex("0002 0001 0001 ff03 c021");
   Path other_port = path_of(1);
   other_port.port = 4500;
@@ -629,13 +630,31 @@ void violations() {
     w.datagram({}, p, lcp);
   }
   EQ(w.drops(s, SessionDrop::path), 8u);
-  EQ(w.ups.size(), 4u);
+  EQ(w.ups.size(), 2u);
+  EQ(of_two->get(), 2u);
   for (uint32_t m = 2; m <= 20; m++) w.datagram({}, path_of(m), lcp);
-  EQ(w.ups.size(), 4u);  // the bucket is empty
+  EQ(w.ups.size(), 20u);
+  w.add({2, 2}, path_of(3), {"10.0.0.2/32"});
+  w.datagram({}, path_of(2), hex("0002 0002 0002 ff03 c021"));
+  EQ(w.ups.size(), 20u);
+  EQ(of_two->get(), 4u);
   w.now += kViolationInterval;
   w.datagram({}, other_port, lcp);
   w.datagram({}, other_port, lcp);
-  EQ(w.ups.size(), 5u);
+  EQ(w.ups.size(), 21u);
+  // Confirmed anew it is another peer.
+  w.forwarder.marks.forget(2);
+  w.forwarder.marks.confirm(2);
+  for (int i = 0; i < 2; i++) w.datagram({}, path_of(2), lcp);
+  EQ(w.ups.size(), 22u);
+  EQ(of_two->get(), 4u);
+  // Raw: whoever it is, once for each session.
+  ListenerPolicy raw;
+  raw.raw = true;
+  raw.peers.emplace_back();
+  CHECK(parse_prefix("198.51.100.0/24", raw.peers[0]));
+  for (const char* peer : {"198.51.100.7", "198.51.100.8"}) w.datagram(raw, path_of(0, peer), lcp);
+  EQ(w.ups.size(), 23u);
 }
 
 // A flood of one kind leaves the room of the others alone.
