@@ -9,6 +9,7 @@ import {
   type Ending,
   MPPE,
   NO_ADDRESS,
+  NO_TRIES,
   NOT_CONVERGED,
   SILENT,
   UNPROVEN,
@@ -293,6 +294,7 @@ export function linkCause(end: Ending, stage: Stage, refused: AuthCause | undefi
     // EAP goes on when the store has decided, and so `stage` is beyond it.
     case AUTH_LATE:
     case AUTH_UNANSWERED:
+    case NO_TRIES.reason:
       return refused ?? 'auth-silent';
     case UNPROVEN.reason:
       return 'protocol-error';

@@ -5,6 +5,7 @@ import {
   authTimedOut,
   type Ending,
   NO_ADDRESS,
+  NO_TRIES,
   NOT_CONVERGED,
   SILENT,
   UNPROVEN,
@@ -31,6 +32,8 @@ t.test('why a link ended', async (t) => {
     t.equal(linkCause(authTimedOut('x'), stage, undefined), 'auth-silent');
     t.equal(linkCause(end('timeout', AUTH_UNANSWERED), stage, undefined), 'auth-silent');
     t.equal(linkCause(end('timeout', AUTH_UNANSWERED), stage, 'wrong-password'), 'wrong-password');
+    t.equal(linkCause(NO_TRIES, stage, undefined), 'auth-silent');
+    t.equal(linkCause(NO_TRIES, stage, 'wrong-password'), 'wrong-password');
     t.equal(linkCause(UNPROVEN, stage, undefined), 'protocol-error');
   }
   t.equal(linkCause(end('protocol'), 'ipcp', undefined), 'no-ipcp');

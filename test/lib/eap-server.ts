@@ -1,5 +1,6 @@
 /** Somebody else who decides EAP: what a RADIUS server is behind the AAA port (RFC 3579 §2), in memory. */
 import type { Aaa, AuthChallenge, AuthContext, AuthVerdict } from '../../src/daemon/aaa.js';
+import { Tries } from '../../src/proto/ppp/auth.js';
 import { EapMethods, type EapResponse, type EapStep } from '../../src/proto/ppp/eap-methods.js';
 import type { AuthRequest, EapMethod } from '../../src/proto/ppp/events.js';
 import { decodeEap } from '../../src/wire/ppp/eap.js';
@@ -28,12 +29,11 @@ export class MemoryEapServer implements Aaa {
     if (!packet.ok || packet.value.code !== 'Response') return DENIED;
     const response = packet.value as EapResponse;
     if (request.state === undefined) {
-      const methods = new EapMethods(this.#methods, {
-        name: 'server',
-        authTries: 2,
-        eap: this.#methods,
-        random: this.#random,
-      });
+      const methods = new EapMethods(
+        this.#methods,
+        { name: 'server', authTries: 2, eap: this.#methods, random: this.#random },
+        new Tries(),
+      );
       return this.#answer(methods, methods.identity(response, request.user), context);
     }
     const state = toHex(request.state);

@@ -108,11 +108,15 @@ export class Script {
     return this.outputs.findLast((o): o is Extract<LinkOut, { type: T }> => o.type === type);
   }
 
+  /** The peer negotiates LCP, asking for nothing; anew where it was open. */
+  negotiateLcp(): string[] {
+    return [...this.hear('c021 01 01 0004'), ...this.ackLast('c021')];
+  }
+
   /** Into the network phase: the peer asks for nothing, authenticates as alice. */
   toNetwork(): string[] {
     this.tell({ type: 'lower-up' });
-    this.hear('c021 01 01 0004');
-    this.ackLast('c021');
+    this.negotiateLcp();
     return this.hear(this.msChapV2('alice', 'wonderland'));
   }
 

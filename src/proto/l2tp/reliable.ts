@@ -27,6 +27,8 @@ export type Received =
   | { readonly kind: 'delivered'; readonly messages: readonly Delivered[] }
   /** Kept for later, seen before, or a ZLB: nothing to process. */
   | { readonly kind: 'zlb' | 'duplicate' | 'held' }
+  /** Ahead of others and too large to be kept: the peer sends it again. */
+  | { readonly kind: 'early' }
   /** Outside the windows: not from a peer that follows §5.8. */
   | { readonly kind: 'invalid'; readonly why: string };
 
@@ -40,6 +42,8 @@ const HALF = 0x8000;
 /* Implementation */
 /** Messages waiting for the peer's acknowledgement or window; beyond it the peer makes us talk and does not listen. */
 export const MAX_QUEUED = 256;
+/** Octets of a message that is kept for those before it. No client's is as long, and a window may be full of them. */
+export const MAX_HELD_BODY = 2_048;
 
 interface Pending {
   readonly sessionId: number;
@@ -161,6 +165,7 @@ export class ReliableChannel {
     }
     if (ahead >= this.#receiveWindow) return { kind: 'invalid', why: `Ns ${Ns} is beyond the receive window` };
     if (ahead > 0) {
+      if (body.length > MAX_HELD_BODY) return { kind: 'early' };
       // §5.8 MAY: queued for in-order delivery. Copied (a Buffer's slice would not): the datagram is not ours to keep.
       if (!this.#held.has(Ns)) this.#held.set(Ns, { sessionId, body: Uint8Array.from(body) });
       return { kind: 'held' };

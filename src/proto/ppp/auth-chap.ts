@@ -34,7 +34,7 @@ export class ChapAuthenticator implements Authentication {
   #reply: Uint8Array = new Uint8Array(0);
 
   constructor(method: 'mschapv2' | 'chap-md5', config: AuthenticatorConfig, hooks: AuthenticatorHooks) {
-    this.#exchange = new ChapExchange(method, config);
+    this.#exchange = new ChapExchange(method, config, hooks.tries);
     this.#hooks = hooks;
     this.#id = config.random(1).at(0)!;
   }

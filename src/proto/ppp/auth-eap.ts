@@ -23,7 +23,6 @@ export class EapAuthenticator implements Authentication {
   #id: number;
   #identified = false;
   #packet: Uint8Array = new Uint8Array(0);
-  #rounds = 0;
   #transmissions = 0;
   #pause = AUTH_RETRY_MS;
   #timeoutAt: Instant | undefined;
@@ -31,7 +30,8 @@ export class EapAuthenticator implements Authentication {
   constructor(config: AuthenticatorConfig, peerMru: number, hooks: AuthenticatorHooks) {
     this.#hooks = hooks;
     this.#id = config.random(1).at(0)!;
-    this.#backend = config.eap === 'pass-through' ? new PassThrough(peerMru) : new EapMethods(config.eap, config);
+    this.#backend =
+      config.eap === 'pass-through' ? new PassThrough(peerMru) : new EapMethods(config.eap, config, hooks.tries);
   }
 
   start(now: Instant): void {
@@ -124,8 +124,9 @@ export class EapAuthenticator implements Authentication {
   }
 
   #ask(now: Instant, packet: Uint8Array): void {
-    this.#rounds += 1;
-    if (this.#rounds > MAX_EAP_ROUNDS) {
+    const { tries } = this.#hooks;
+    tries.rounds += 1;
+    if (tries.rounds > MAX_EAP_ROUNDS) {
       this.#deny(now, ENDLESS);
       return;
     }

@@ -42,6 +42,7 @@ export class PapAuthenticator implements Authentication {
     if (this.#phase !== 'waiting') return;
     this.#phase = 'deciding';
     this.#id = id;
+    this.#hooks.tries.passwords += 1;
     this.#hooks.authenticate({ method: 'pap', user: text(peerId), password: text(password) });
   }
 

@@ -23,7 +23,16 @@ export interface Authentication {
   waitingFor(): string;
 }
 
+/** What a peer has used up of one link. Authenticators come and go with LCP; this stays until one lets the peer in. */
+export class Tries {
+  /** About which the user store was asked, whether or not its verdict came in time. */
+  passwords = 0;
+  /** EAP Requests. */
+  rounds = 0;
+}
+
 export interface AuthenticatorHooks {
+  readonly tries: Tries;
   send(protocol: number, packet: Uint8Array): void;
   note(event: string, fields: Record<string, unknown>): void;
   authenticate(request: AuthRequest, eap?: true): void;

@@ -9,7 +9,7 @@ import {
   encodeMsChapV2Success,
 } from '../../wire/ppp/chap.js';
 import { type Decoded, malformed, ok } from '../../wire/result.js';
-import { type AuthenticatorConfig, ascii, type Denied, denial, type Granted, text } from './auth.js';
+import { type AuthenticatorConfig, ascii, type Denied, denial, type Granted, type Tries, text } from './auth.js';
 import { UNPROVEN } from './ending.js';
 import type { AuthRequest, AuthResult } from './events.js';
 import { CHALLENGE_LENGTH, MAX_NAME } from './limits.js';
@@ -33,13 +33,14 @@ export interface ChapOutcome {
 export class ChapExchange {
   readonly #method: 'mschapv2' | 'chap-md5';
   readonly #config: AuthenticatorConfig;
+  readonly #tries: Tries;
   #challenge: Uint8Array;
   #user = '';
-  #tries = 0;
 
-  constructor(method: 'mschapv2' | 'chap-md5', config: AuthenticatorConfig) {
+  constructor(method: 'mschapv2' | 'chap-md5', config: AuthenticatorConfig, tries: Tries) {
     this.#method = method;
     this.#config = config;
+    this.#tries = tries;
     this.#challenge = config.random(CHALLENGE_LENGTH);
   }
 
@@ -49,13 +50,15 @@ export class ChapExchange {
 
   /** The question for the user store; a Change-Password is about the user of the Response before it (RFC 2759 §7). */
   request(answer: ChapAnswer): Decoded<AuthRequest> {
-    return answer.code === 'Change-Password' ? ok(this.#change(answer)) : this.#response(answer);
+    const request = answer.code === 'Change-Password' ? ok(this.#change(answer)) : this.#response(answer);
+    if (request.ok) this.#tries.passwords += 1;
+    return request;
   }
 
   #change(answer: Extract<ChapAnswer, { code: 'Change-Password' }>): AuthRequest {
     const { code: _, ...parts } = answer;
     // RFC 2759 §9.1: response retry is never allowed after Change Password.
-    this.#tries = this.#config.authTries;
+    this.#tries.passwords = this.#config.authTries;
     return { method: 'mschapv2-change', user: this.#user, authenticatorChallenge: this.#challenge, ...copied(parts) };
   }
 
@@ -68,7 +71,6 @@ export class ChapExchange {
     }
     const parts = decodeMsChapV2Value(value);
     if (!parts.ok) return parts;
-    this.#tries += 1;
     this.#user = user;
     return ok({ method: 'mschapv2', user, id, authenticatorChallenge: this.#challenge, ...copied(parts.value) });
   }
@@ -91,7 +93,7 @@ export class ChapExchange {
 
   #denied(id: number, denied: Denied): ChapOutcome {
     const mschap = this.#method === 'mschapv2';
-    const retry = mschap && denied.retry && this.#tries < this.#config.authTries;
+    const retry = mschap && denied.retry && this.#tries.passwords < this.#config.authTries;
     // RFC 2759 §6: C= is the challenge for the next try, and MUST be there in any case.
     this.#challenge = this.#config.random(CHALLENGE_LENGTH);
     const reply = { code: 'Failure', id, message: this.#failureMessage(denied, retry) } as const;

@@ -13,7 +13,7 @@ import {
 } from '../../wire/ppp/eap.js';
 import { Reader } from '../../wire/reader.js';
 import { type Malformed, malformed } from '../../wire/result.js';
-import { type AuthenticatorConfig, denial, type Granted, text } from './auth.js';
+import { type AuthenticatorConfig, denial, type Granted, type Tries, text } from './auth.js';
 import { ChapExchange, type ChapOutcome } from './chap-exchange.js';
 import type { AuthRequest, AuthResult, EapChallenge, EapMethod } from './events.js';
 import { CHALLENGE_LENGTH } from './limits.js';
@@ -56,6 +56,7 @@ const DISCARD = { next: 'discard' } as const;
 
 export class EapMethods implements EapBackend {
   readonly #config: AuthenticatorConfig;
+  readonly #tries: Tries;
   readonly #allowed: readonly EapMethod[];
   /** Not yet refused. */
   #open: readonly EapMethod[];
@@ -67,8 +68,9 @@ export class EapMethods implements EapBackend {
   /** Of the last Response: the Request after it has the next one (RFC 3748 §4.1). */
   #id = 0;
 
-  constructor(allowed: readonly EapMethod[], config: AuthenticatorConfig) {
+  constructor(allowed: readonly EapMethod[], config: AuthenticatorConfig, tries: Tries) {
     this.#config = config;
+    this.#tries = tries;
     this.#allowed = allowed;
     this.#open = allowed;
   }
@@ -102,7 +104,8 @@ export class EapMethods implements EapBackend {
   #propose(id: number, method: EapMethod): EapStep {
     this.#id = id;
     this.#type = TYPE[method];
-    this.#method = method === 'md5' ? new Md5(this.#user, this.#config) : new MsChapV2(this.#config);
+    this.#method =
+      method === 'md5' ? new Md5(this.#user, this.#config, this.#tries) : new MsChapV2(this.#config, this.#tries);
     return { next: 'request', packet: this.#request(this.#method.begin((id + 1) & 0xff)) };
   }
 
@@ -135,11 +138,13 @@ const MAX_NAMED = 4;
 class Md5 implements Method {
   readonly #user: string;
   readonly #config: AuthenticatorConfig;
+  readonly #tries: Tries;
   readonly #challenge: Uint8Array;
 
-  constructor(user: string, config: AuthenticatorConfig) {
+  constructor(user: string, config: AuthenticatorConfig, tries: Tries) {
     this.#user = user;
     this.#config = config;
+    this.#tries = tries;
     this.#challenge = config.random(CHALLENGE_LENGTH);
   }
 
@@ -154,6 +159,7 @@ class Md5 implements Method {
     const { value, name } = decoded.value;
     if (value.length !== 16) return { next: 'discard', why: malformed(5, 'RFC 3748 §5.4', 'MD5 Value-Size') };
     const user = this.#user === '' ? text(name) : this.#user;
+    this.#tries.passwords += 1;
     return {
       next: 'wait',
       ask: { method: 'chap-md5', user, id, challenge: this.#challenge, response: value.slice() },
@@ -171,8 +177,8 @@ class MsChapV2 implements Method {
   #id = 0;
   #outcome: ChapOutcome | undefined;
 
-  constructor(config: AuthenticatorConfig) {
-    this.#exchange = new ChapExchange('mschapv2', config);
+  constructor(config: AuthenticatorConfig, tries: Tries) {
+    this.#exchange = new ChapExchange('mschapv2', config, tries);
   }
 
   begin(id: number): Uint8Array {

@@ -63,6 +63,13 @@ export const authTimedOut = (hint: string): Ending => ({ by: 'timeout', reason: 
 /** One packet of it was sent as often as it may be. */
 export const AUTH_UNANSWERED = 'authentication timed out';
 
+/** The peer negotiates LCP anew when it has used up its passwords. */
+export const NO_TRIES = {
+  by: 'auth',
+  reason: 'no tries left',
+  hint: 'the client used up its tries and began LCP anew: it must dial again',
+} as const satisfies Ending;
+
 /** RFC 2759 §5: the peer ends the session when our proof is wrong; only in EAP does it say so first. */
 export const UNPROVEN = {
   by: 'protocol',

@@ -145,7 +145,7 @@ export interface LinkConfig {
   readonly mtuProbeIntervalMs: number;
   /** Whole time allowed from lower-up to up. */
   readonly setupTimeoutMs: number;
-  /** MS-CHAPv2 tries on one link. */
+  /** Passwords the peer may try on one link. */
   readonly authTries: number;
   readonly random: Random;
 }

@@ -8,7 +8,7 @@ import { type IpcpOption, UNSPECIFIED } from '../../wire/ppp/ipcp.js';
 import type { LcpOption } from '../../wire/ppp/lcp.js';
 import { never } from '../../wire/result.js';
 import { after, type Instant, type Machine, Outbox } from '../machine.js';
-import type { Authentication, AuthenticatorHooks, Granted } from './auth.js';
+import { type Authentication, type AuthenticatorHooks, type Granted, Tries } from './auth.js';
 import { type PeerAuthConfig, type PeerAuthHooks, peerAuthentication } from './auth-peer.js';
 import { authenticator } from './authenticator.js';
 import type { ControlHooks } from './control.js';
@@ -17,6 +17,7 @@ import {
   type Ending,
   endedByPeer,
   NO_ADDRESS,
+  NO_TRIES,
   NOT_CONVERGED,
   SILENT,
   terminateData,
@@ -172,6 +173,10 @@ export class Link implements Machine<LinkIn, LinkOut> {
   };
 
   static readonly #AuthHooks = class extends this.#Hooks implements AuthenticatorHooks, PeerAuthHooks {
+    get tries(): Tries {
+      return this.link.#tries;
+    }
+
     failed(now: Instant, why: GiveUp): void {
       this.link.#finish(now, why);
     }
@@ -182,6 +187,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
 
     granted(now: Instant, result: Granted): void {
       this.link.#granted = result;
+      this.link.#tries = new Tries();
       this.link.#startNetwork(now);
     }
 
@@ -198,6 +204,7 @@ export class Link implements Machine<LinkIn, LinkOut> {
   readonly #notes = new Allowance();
   #phase: Phase = 'Dead';
   #auth: Authentication | undefined;
+  #tries = new Tries();
   #ipcp: Ipcp | undefined;
   #ipv6: Ipv6Layer | undefined;
   #granted: Granted | undefined;
@@ -337,9 +344,11 @@ export class Link implements Machine<LinkIn, LinkOut> {
     });
     this.#lcp.startEcho(now);
     this.#phase = 'Authenticate';
-    this.#auth = this.#authentication(this.#config);
-    if (this.#auth !== undefined) this.#auth.start(now);
-    else if ('role' in this.#config) this.#startNetwork(now);
+    const config = this.#config;
+    this.#auth = this.#authentication(config);
+    if (!('role' in config) && this.#tries.passwords >= config.authTries) this.#finish(now, NO_TRIES);
+    else if (this.#auth !== undefined) this.#auth.start(now);
+    else if ('role' in config) this.#startNetwork(now);
     // LCP's policy never drops the option it starts with; an empty list of methods must not open the door either.
     else this.#finish(now, { by: 'auth', reason: 'no authentication was negotiated' });
   }
@@ -475,8 +484,9 @@ export class Link implements Machine<LinkIn, LinkOut> {
     this.#out.push({ type: 'down', ...ending });
   }
 
+  /** One time for the whole set-up: an LCP that is negotiated anew before the link is up has what is left of it. */
   #armSetup(now: Instant): void {
-    this.#setupAt = after(now, this.#config.setupTimeoutMs);
+    this.#setupAt ??= after(now, this.#config.setupTimeoutMs);
   }
 
   /** What was being waited for when time or tries ran out. */

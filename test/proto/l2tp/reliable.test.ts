@@ -1,6 +1,12 @@
 import t from 'tap';
 import { defaults } from '../../../src/proto/l2tp/config.js';
-import { fullCycleMs, MAX_QUEUED, type Outgoing, ReliableChannel } from '../../../src/proto/l2tp/reliable.js';
+import {
+  fullCycleMs,
+  MAX_HELD_BODY,
+  MAX_QUEUED,
+  type Outgoing,
+  ReliableChannel,
+} from '../../../src/proto/l2tp/reliable.js';
 import { instant } from '../../../src/proto/machine.js';
 
 const body = (n = 1) => Uint8Array.of(n);
@@ -112,6 +118,20 @@ t.test('§5.8: out of order within the window is held and delivered in order, on
   t.strictSame(ch.get(4), ['invalid'], 'window 4: 0..3');
   t.strictSame(ch.get(0), ['delivered', 0, 1, 2, 'zlb 0/3']);
   t.strictSame(ch.get(3), ['delivered', 3, 'zlb 0/4']);
+});
+
+t.test('§5.8 MAY: a large message is not held; in its turn it is taken as any other', async (t) => {
+  const ch = channel();
+  const largest = new Uint8Array(MAX_HELD_BODY);
+  const larger = new Uint8Array(MAX_HELD_BODY + 1);
+  t.strictSame(ch.c.receive(instant(0), 0, 1, 0, largest), { kind: 'held' });
+  t.strictSame(ch.c.receive(instant(0), 0, 2, 0, larger), { kind: 'early' });
+  ch.c.flush(instant(0));
+  t.strictSame(ch.took(), [], 'nothing to acknowledge');
+  t.strictSame(ch.get(0), ['delivered', 0, 0, 'zlb 0/2'], 'as if 2 had been lost');
+  t.match(ch.c.receive(instant(0), 0, 2, 0, larger), { kind: 'delivered', messages: [{ body: larger }] });
+  ch.c.flush(instant(0));
+  t.strictSame(ch.took(), ['zlb 0/3']);
 });
 
 t.test('a held message is copied: the datagram buffer is reused', async (t) => {

@@ -275,6 +275,29 @@ t.test('a server that refuses, one that sends no Request for this peer, one that
   t.equal(rounds, MAX_EAP_ROUNDS);
 });
 
+t.test('LCP negotiated anew gives neither Requests nor tries back', async (t) => {
+  const s = asking();
+  let requests = 0;
+  for (; s.eap.code === 'Request' && requests < 1_000; requests++) s.negotiateLcp();
+  t.equal(requests, MAX_EAP_ROUNDS);
+  s.hear('c021 06 02 0004');
+  t.match(s.find('down'), { by: 'protocol', reason: /^no end after 64 EAP Requests/ });
+
+  const guesses = asking({ authTries: 2 });
+  let said: string[] = [];
+  for (const retry of [1, 0]) {
+    guesses.respond(Identity, 'alice');
+    t.match(guesses.respond(MSCHAPv2, answer(guesses, mschapPeer({ passwords: ['wrong'] })))[1], `E=691 R=${retry}`);
+    said = guesses.negotiateLcp();
+  }
+  t.match(said.at(-1), /^LCP Terminate-Request \d+ "no tries left"/);
+
+  const pending = asking({ eap: ['md5'], authTries: 1 }, 'mute');
+  pending.respond(Identity, 'alice');
+  t.same(pending.respond(MD5, md5(pending, 'guess')), ['authenticate eap chap-md5 alice']);
+  t.match(pending.negotiateLcp().at(-1), /^LCP Terminate-Request \d+ "no tries left"/);
+});
+
 /* Both halves. */
 
 const done = (p: Pair) => (): boolean => p.has('peer', 'down') || (p.has('peer', 'up') && p.has('lns', 'up'));
@@ -306,7 +329,8 @@ t.test('law: over a wire that loses, doubles and reorders, both ends come up, or
   for (let seed = 1; seed <= 60; seed++) {
     const eap: EapMethod[] = seed % 2 === 0 ? ['md5'] : ['mschapv2'];
     const p = new Pair(
-      lnsConfig({ auth: ['eap'] }),
+      // A peer that sees LCP begin anew tries the wrong one again.
+      lnsConfig({ auth: ['eap'], authTries: 10 }),
       peerConfig({ auth: ['eap'], eap, passwords: ['wrong', 'wonderland'] }),
       {
         wire: lossy(seed, 0.15),

@@ -63,6 +63,58 @@ t.test('when the tries are used up the Failure says R=0, and LCP terminates', as
   t.same(s.hear('c021 06 02 0004'), ['down auth: authentication failed (691): wrong name or password']);
 });
 
+t.test('LCP negotiated anew gives no tries back, a right password does', async (t) => {
+  const failure = (retry: 0 | 1): string => `CHAP Failure "E=691 R=${retry} C= V=3 M=wrong name or password"`;
+  const s = authenticating('mschapv2');
+  for (const password of ['one', 'two']) {
+    t.equal(s.hear(s.msChapV2('alice', password))[1], failure(1));
+    t.equal(s.negotiateLcp().at(-1), CHALLENGE);
+  }
+  t.match(s.hear(s.msChapV2('alice', 'three')), [
+    'authenticate mschapv2 alice',
+    failure(0),
+    /^LCP Terminate-Request \d+ "authentication failed/,
+  ]);
+  t.same(s.hear('c021 01 01 0004'), []);
+
+  const right = authenticating('mschapv2', undefined, 2);
+  right.hear(right.msChapV2('alice', 'one'));
+  right.negotiateLcp();
+  t.equal(right.hear(right.msChapV2('alice', 'wonderland'))[1], SUCCESS);
+  right.negotiateLcp();
+  t.equal(right.hear(right.msChapV2('alice', 'one'))[1], failure(1));
+  right.negotiateLcp();
+  t.equal(right.hear(right.msChapV2('alice', 'two'))[1], failure(0));
+});
+
+/** A wrong password, by whichever method. */
+const guess = (s: Script, method: 'mschapv2' | 'chap-md5' | 'pap'): string[] => {
+  if (method === 'pap') return s.hear('c023 01 01 0008 01 61 01 62');
+  return s.hear(response(s, new Uint8Array(method === 'chap-md5' ? 16 : 49)));
+};
+
+t.test('PAP and CHAP with MD5: after the refusal LCP cannot be negotiated anew', async (t) => {
+  for (const method of ['pap', 'chap-md5'] as const) {
+    const s = authenticating(method);
+    t.match(guess(s, method), [/^authenticate/, /wrong name or password"$/, /^LCP Terminate-Request/]);
+    t.same(s.hear('c021 01 01 0004'), []);
+    t.match(s.wait(3_000).at(-1), /^down auth: authentication failed \(691\)/);
+  }
+});
+
+t.test('a password counts when it is asked about, though LCP begins anew before the verdict', async (t) => {
+  for (const method of ['pap', 'chap-md5', 'mschapv2'] as const) {
+    const s = new Script(lnsConfig({ auth: [method], authTries: 2 }), 'mute');
+    s.tell({ type: 'lower-up' });
+    s.negotiateLcp();
+    t.match(guess(s, method), [/^authenticate/]);
+    s.negotiateLcp();
+    t.match(guess(s, method), [/^authenticate/], 'the second of two');
+    t.match(s.negotiateLcp().at(-1), /^LCP Terminate-Request \d+ "no tries left"/, method);
+    t.match(s.wait(3_000).at(-1), /^down auth: no tries left \[/);
+  }
+});
+
 t.test('a store that allows no retry, and one without words', async (t) => {
   const s = authenticating('mschapv2', () => denied({ code: 647, retry: false, message: '' }));
   t.equal(s.hear(s.msChapV2('alice', 'x'))[1], 'CHAP Failure "E=647 R=0 C= V=3 M="');

@@ -130,6 +130,28 @@ t.test('the setup timeout names what was waited for', async (t) => {
   t.same(up.wait(60_000), [], 'once up it is over');
 });
 
+t.test('LCP negotiated anew has what is left of the setup timeout; once the link was up, all of it', async (t) => {
+  const challenge = 'CHAP Challenge value name="lockstep"';
+  const s = new Script(lnsConfig({ setupTimeoutMs: 5_000, echoIntervalMs: 0 }));
+  s.tell({ type: 'lower-up' });
+  s.negotiateLcp();
+  s.wait(4_000);
+  t.equal(s.negotiateLcp().at(-1), challenge);
+  t.same(s.wait(999), []);
+  t.match(s.wait(1).join(), /^LCP Terminate-Request/);
+  t.same(s.hear('c021 01 01 0004'), [], 'and that is all');
+  t.match(s.wait(3_000).at(-1), /^down timeout: authentication was not finished in time \[/);
+
+  const up = new Script(lnsConfig({ setupTimeoutMs: 5_000, echoIntervalMs: 0 }));
+  up.toUp();
+  up.wait(60_000);
+  up.negotiateLcp();
+  t.same(up.wait(4_000), [challenge]);
+  up.negotiateLcp();
+  t.same(up.wait(999), []);
+  t.match(up.wait(1).join(), /^LCP Terminate-Request/);
+});
+
 t.test('closing: LCP Terminate, then down at its Ack or after two requests', async (t) => {
   const acked = new Script(lnsConfig());
   acked.toUp();
