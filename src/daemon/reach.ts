@@ -62,7 +62,9 @@ export class Reach {
     const addresses = this.#fixedOutside(users).filter((address) => !this.#leasable.has(address));
     if (addresses.length === 0) return;
     this.#put(addresses).then(
-      () => addresses.forEach((address) => this.#leasable.add(address)),
+      () => {
+        for (const address of addresses) this.#leasable.add(address);
+      },
       (error: unknown) => this.#o.log.error('firewall.not-updated', { addresses, error }),
     );
   }
