@@ -10,7 +10,7 @@ booted_logs() {
 CONTROL=/proc/1/root/run/lockstep/control.sock
 # As in gateway-lockstep.sh.
 lockstep() {
-  case "$*" in 'status --json' | 'sessions --json') control_get "/$1" && return ;; esac
+  case "$*" in 'status --json' | 'sessions --json' | 'pool --json') control_get "/$1" && return ;; esac
   sys lockstep "$@"
 }
 running() { [[ $(sys systemctl is-system-running) == @(running|degraded) ]]; }

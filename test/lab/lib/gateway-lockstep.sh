@@ -25,7 +25,7 @@ gateway_last() {
 # lockstep ARGUMENT...: the operator's command. What scenarios ask again and again comes from its socket directly: to start Node takes
 # a second in the guest.
 lockstep() {
-  case "$*" in 'status --json' | 'sessions --json') control_get "/$1" && return ;; esac
+  case "$*" in 'status --json' | 'sessions --json' | 'pool --json') control_get "/$1" && return ;; esac
   control_command "$@"
 }
 control_command() { on gw node "$PROGRAM/dist/src/ctl.js" --socket "$CONTROL" "$@"; }

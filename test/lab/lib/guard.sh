@@ -15,6 +15,8 @@ flood_blind() {
 }
 moved_packets() { lockstep sessions --json | jq '[.[] | .packetsIn + .packetsOut] | add // 0'; }
 moved_more() { [ "$(moved_packets)" -gt $(($1 + 20)) ]; }
+# flooding: it goes on.
+flooding() { kill -0 "$FLOOD"; }
 flood_end() { kill "$FLOOD" 2> /dev/null; wait "$FLOOD" 2> /dev/null; }
 # guard_dropped in|out: packets the gateway's own firewall rule has dropped so far.
 guard_dropped() {

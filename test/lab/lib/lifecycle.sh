@@ -9,11 +9,11 @@ cut_log() { CUT=$(wc -l < "$RUN/gw/log.json"); }
 log_tail() { tail -n "+$((CUT + 1))" "$RUN/gw/log.json"; }
 # since JQ-CONDITION: the first such event after the cut.
 since() { log_tail | jq -e -c -n "first(inputs | select($1))"; }
+MS='def ms: (.time[0:19] + "Z" | fromdateiso8601) * 1000 + (.time[20:23] | tonumber);'
 # between JQ-CONDITION JQ-CONDITION: milliseconds between the first such events after the cut.
-between() {
-  log_tail | jq -n "def ms: (.time[0:19] + \"Z\" | fromdateiso8601) * 1000 + (.time[20:23] | tonumber);
-    [inputs] | (map(select($2)) | first | ms) - (map(select($1)) | first | ms)"
-}
+between() { log_tail | jq -n "$MS [inputs] | (map(select($2)) | first | ms) - (map(select($1)) | first | ms)"; }
+# time_of JQ-CONDITION: of the first such event after the cut, in ms.
+time_of() { log_tail | jq -n "$MS [inputs | select($1)] | first | ms"; }
 SA_DELETED='.event == "ike.event" and (.type == "child-updown" or .type == "ike-updown") and .up == false'
 SESSION_END='.event == "session.end"'
 median() { printf '%s\n' "$@" | sort -n | awk '{ a[NR] = $1 } END { print a[int(NR / 2) + 1] }'; }
@@ -49,6 +49,8 @@ no_ike() {
   local said
   said=$(gw_swan --list-sas --raw 2> /dev/null) && [[ $said != *initiator-spi=* ]]
 }
+# leases: addresses that users have, fixed ones, too.
+leases() { lockstep pool --json | jq '.dynamic.leased + .fixed.leased'; }
 no_tunnels() { [ "$(status .tunnels)" = 0 ]; }
 # route_gone ADDRESS: a packet to it finds no session.
 route_gone() {

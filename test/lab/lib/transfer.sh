@@ -41,7 +41,8 @@ transfers() {
 rate() { awk -v mb="$1" -v a="$2" -v b="$(date +%s%N)" 'BEGIN { printf "%.0f Mbit/s", mb * 8e9 / (b - a) }'; }
 
 # flows HOST STREAM SECONDS RATE: both ways at once, RATE kilobytes a second each, for so long or until flows_end; the sums of both ends
-# are in HOST's STREAM.{down,up}.{sent,got}. A stream is numbers that begin with its own digit, without an end.
+# are in HOST's STREAM.{down,up}.{sent,got}, and in STREAM.{down,up}.sent.octets how many were sent. A stream is numbers that begin with
+# its own digit, without an end.
 flows() {
   local host=$1 files=$RUN/$1/$2 down=$((5000 + 10 * $2)) up=$((5001 + 10 * $2)) limit=$(($3 + 150))
   rm -f "$files".*
@@ -55,7 +56,7 @@ flows() {
 # flows_end HOST STREAM
 flows_end() { : > "$RUN/$1/$2.end"; }
 # endless STREAM RATE SECONDS END-FILE SUM-FILE
-endless() { seq "${1}00000000" "${1}99999999" 2> /dev/null | /usr/bin/python3 "$LAB_DIR/lib/paced.py" "${@:2:3}" | tee >(sum_to "$5"); }
+endless() { seq "${1}00000000" "${1}99999999" 2> /dev/null | /usr/bin/python3 "$LAB_DIR/lib/paced.py" "${@:2:3}" "$5.octets" | tee >(sum_to "$5"); }
 sum_to() { sha256sum | cut -d' ' -f1 > "$1.tmp"; mv "$1.tmp" "$1"; }
 # flows_under_way, flows_over HOST STREAM: no end of either flow has seen its end; all four have.
 flows_under_way() { ! compgen -G "$RUN/$1/$2.*.[sg]*t" > /dev/null; }
@@ -66,4 +67,12 @@ flows_whole() {
   eventually $(($3 + 150)) "$1: both flows have ended" flows_over "$1" "$2"
   same "$1: down, sum sent and got" "$(cat "$files.down.got")" "$(cat "$files.down.sent")"
   same "$1: up, sum sent and got" "$(cat "$files.up.got")" "$(cat "$files.up.sent")"
+}
+# flows_carried HOST STREAM KILOBYTES: so many at least, each of both; they have ended.
+flows_carried() {
+  local way octets
+  for way in down up; do
+    octets=$(cat "$RUN/$1/$2.$way.sent.octets")
+    check "$1: $way, $((${octets:-0} / 1000)) kB of $3 at least" test "${octets:-0}" -ge $(($3 * 1000))
+  done
 }
