@@ -4,6 +4,7 @@
  */
 import type { ChildSa, IkeEvent, IkeSa } from '../io/ports.js';
 import { after, type Instant, type Machine, Outbox, TimerTable } from '../proto/machine.js';
+import { Multimap } from '../proto/multimap.js';
 import { never } from '../wire/result.js';
 
 export type IkeInfo = Omit<IkeSa, 'children'>;
@@ -44,7 +45,15 @@ export interface MarkDown {
  */
 export const GRACE_MS = 3_000;
 
+interface Established {
+  /** Rises in the order of coming. */
+  readonly nth: number;
+  readonly ike: IkeInfo;
+}
+
 interface Entry {
+  readonly mark: number;
+  readonly nth: number;
   ike: IkeInfo;
   /** By uniqueId, oldest first. */
   readonly children: Map<string, ChildSa>;
@@ -54,8 +63,13 @@ interface Entry {
 export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
   readonly #graceMs: number;
   readonly #marks = new Map<number, Entry>();
+  /** The same by the IKE_SA each is under, and by that one's peer: an event costs what it is about, not a walk through all. */
+  readonly #byIke = new Multimap<string, Entry>();
+  readonly #byPeer = new Multimap<string, Entry>();
   /** Established IKE_SAs, those without children included. */
-  readonly #ikes = new Map<string, IkeInfo>();
+  readonly #ikes = new Map<string, Established>();
+  readonly #ikesByPeer = new Multimap<string, Established>();
+  #nth = 0;
   readonly #grace = new TimerTable<string>();
   readonly #out = new Outbox<RegistryOut>();
 
@@ -65,16 +79,16 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
 
   lookup(mark: number): MarkInfo | undefined {
     const entry = this.#marks.get(mark);
-    return entry && info(mark, entry);
+    return entry && info(entry);
   }
 
   /** Of an IKE SA there are several where a client came back under it with another proposal, and the old CHILD_SA was adopted. */
   marksOf(ikeId: string): number[] {
-    return [...this.#marks].filter(([, { ike }]) => ike.uniqueId === ikeId).map(([mark]) => mark);
+    return inOrder(this.#byIke.of(ikeId)).map(({ mark }) => mark);
   }
 
   all(): MarkInfo[] {
-    return [...this.#marks].map(([mark, entry]) => info(mark, entry));
+    return [...this.#marks.values()].map(info);
   }
 
   handle(now: Instant, event: IkeEvent): void {
@@ -116,19 +130,23 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
 
   #installed(ike: IkeInfo, child: ChildSa): void {
     if (child.markIn === 0) return; // not of our connection
-    this.#ikes.set(ike.uniqueId, ike);
-    const entry = this.#marks.get(child.markIn);
+    this.#establish(ike);
+    const mark = child.markIn;
+    const entry = this.#marks.get(mark);
     if (!entry) {
-      this.#marks.set(child.markIn, { ike, children: new Map([[child.uniqueId, child]]), current: child });
-      this.#tell('mark-up', child.markIn);
+      const children = new Map([[child.uniqueId, child]]);
+      const young: Entry = { mark, nth: ++this.#nth, ike, children, current: child };
+      this.#marks.set(mark, young);
+      this.#index(young);
+      this.#tell('mark-up', mark);
       return;
     }
     const known = entry.children.has(child.uniqueId) && sameIke(entry.ike, ike);
-    entry.ike = ike;
+    this.#put(entry, ike);
     entry.children.set(child.uniqueId, child);
     if (!known) entry.current = child;
-    this.#grace.clear(`${child.markIn}`);
-    if (!known) this.#tell('mark-changed', child.markIn);
+    this.#grace.clear(`${mark}`);
+    if (!known) this.#tell('mark-changed', mark);
   }
 
   #removed(now: Instant, sa: IkeSa, child: ChildSa): void {
@@ -155,38 +173,36 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
   }
 
   #ikeUp(ike: IkeInfo): void {
-    this.#ikes.set(ike.uniqueId, ike);
+    this.#establish(ike);
     // IKEv1 reauthentication, and a client that crashed and came back: charon moves the children without a word.
-    if (ike.version === 1)
-      for (const [mark, entry] of this.#marks) if (samePeer(entry.ike, ike)) this.#setIke(mark, entry, ike);
+    if (ike.version === 1) for (const entry of inOrder(this.#byPeer.of(peerOf(ike)))) this.#setIke(entry, ike);
   }
 
   #ikeDown(sa: IkeSa): void {
-    if (!this.#ikes.delete(sa.uniqueId)) return; // never established
+    if (!this.#forget(sa.uniqueId)) return; // never established
     const reason = sa.state === 'DELETING' ? 'ike-deleted' : 'peer-dead';
-    for (const [mark, entry] of this.#marks) {
-      if (entry.ike.uniqueId !== sa.uniqueId) continue;
+    for (const entry of inOrder(this.#byIke.of(sa.uniqueId))) {
       const heir = entry.ike.version === 1 ? this.#heir(entry.ike) : undefined;
-      if (heir) this.#setIke(mark, entry, heir);
-      else this.#down(mark, reason);
+      if (heir) this.#setIke(entry, heir);
+      else this.#down(entry.mark, reason);
     }
   }
 
   /** Another IKE_SA with the same peer: it has adopted the children, or the two came up in one moment. */
   #heir(ike: IkeInfo): IkeInfo | undefined {
-    return [...this.#ikes.values()].filter((other) => samePeer(other, ike)).at(-1);
+    return inOrder(this.#ikesByPeer.of(peerOf(ike))).at(-1)?.ike;
   }
 
   #moved(oldId: string, ike: IkeInfo): void {
-    if (!this.#ikes.delete(oldId)) return; // endpoints float before the peer is authenticated
-    this.#ikes.set(ike.uniqueId, ike);
-    for (const [mark, entry] of this.#marks) if (entry.ike.uniqueId === oldId) this.#setIke(mark, entry, ike);
+    if (!this.#forget(oldId)) return; // endpoints float before the peer is authenticated
+    this.#establish(ike);
+    for (const entry of inOrder(this.#byIke.of(oldId))) this.#setIke(entry, ike);
   }
 
-  #setIke(mark: number, entry: Entry, ike: IkeInfo): void {
+  #setIke(entry: Entry, ike: IkeInfo): void {
     const same = sameIke(entry.ike, ike);
-    entry.ike = ike;
-    if (!same) this.#tell('mark-changed', mark);
+    this.#put(entry, ike);
+    if (!same) this.#tell('mark-changed', entry.mark);
   }
 
   /**
@@ -195,8 +211,8 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
    */
   #reconcile(sas: readonly IkeSa[]): void {
     const established = sas.filter((sa) => ['ESTABLISHED', 'REKEYING', 'PASSIVE'].includes(sa.state));
-    this.#ikes.clear();
-    for (const sa of established) this.#ikes.set(sa.uniqueId, bare(sa));
+    for (const id of this.#ikes.keys()) this.#forget(id);
+    for (const sa of established) this.#establish(bare(sa));
     const listed = new Map<number, { ike: IkeInfo; children: ChildSa[] }>();
     for (const sa of established)
       for (const child of sa.children) {
@@ -225,8 +241,42 @@ export class SaRegistry implements Machine<IkeEvent, RegistryOut> {
     const entry = this.#marks.get(mark);
     if (entry === undefined) return;
     this.#marks.delete(mark);
-    const left = this.#ikes.get(entry.ike.uniqueId);
+    this.#unindex(entry);
+    const left = this.#ikes.get(entry.ike.uniqueId)?.ike;
     this.#out.push({ type: 'mark-down', mark, reason, ...(left && { left }) });
+  }
+
+  /** One that is known keeps its place. */
+  #establish(ike: IkeInfo): void {
+    const nth = this.#ikes.get(ike.uniqueId)?.nth ?? ++this.#nth;
+    this.#forget(ike.uniqueId);
+    const established = { nth, ike };
+    this.#ikes.set(ike.uniqueId, established);
+    this.#ikesByPeer.add(peerOf(ike), established);
+  }
+
+  /** Whether it was established. */
+  #forget(ikeId: string): boolean {
+    const established = this.#ikes.get(ikeId);
+    if (established) this.#ikesByPeer.remove(peerOf(established.ike), established);
+    return this.#ikes.delete(ikeId);
+  }
+
+  /** A mark comes under another IKE_SA, or its own is another in something, only here. */
+  #put(entry: Entry, ike: IkeInfo): void {
+    this.#unindex(entry);
+    entry.ike = ike;
+    this.#index(entry);
+  }
+
+  #index(entry: Entry): void {
+    this.#byIke.add(entry.ike.uniqueId, entry);
+    this.#byPeer.add(peerOf(entry.ike), entry);
+  }
+
+  #unindex(entry: Entry): void {
+    this.#byIke.remove(entry.ike.uniqueId, entry);
+    this.#byPeer.remove(peerOf(entry.ike), entry);
   }
 
   #tell(type: 'mark-up' | 'mark-changed', mark: number): void {
@@ -250,7 +300,9 @@ function standing(children: readonly ChildSa[]): ChildSa | undefined {
 
 const byAge = (a: ChildSa, b: ChildSa): number => Number(a.uniqueId) - Number(b.uniqueId);
 
-const info = (mark: number, { ike, children, current }: Entry): MarkInfo => ({
+const inOrder = <T extends { readonly nth: number }>(found: T[]): T[] => found.sort((a, b) => a.nth - b.nth);
+
+const info = ({ mark, ike, children, current }: Entry): MarkInfo => ({
   mark,
   ike,
   children: [...children.values()],
@@ -262,23 +314,14 @@ function bare({ children: _, ...ike }: IkeSa): IkeInfo {
 }
 
 /** What charon compares before a new IKE_SA adopts the children of an older one: both ends and both identities. */
-function samePeer(a: IkeInfo, b: IkeInfo): boolean {
-  return (
-    a.version === b.version &&
-    a.name === b.name &&
-    a.localId === b.localId &&
-    a.remoteId === b.remoteId &&
-    sameEnds(a, b)
-  );
+function peerOf({ version, name, localId, remoteId, localHost, localPort, remoteHost, remotePort }: IkeInfo): string {
+  return JSON.stringify([version, name, localId, remoteId, localHost, localPort, remoteHost, remotePort]);
 }
 
 /** Whether anything a tunnel depends on is different. */
 function sameIke(a: IkeInfo, b: IkeInfo): boolean {
-  return a.uniqueId === b.uniqueId && sameEnds(a, b);
-}
-
-function sameEnds(a: IkeInfo, b: IkeInfo): boolean {
   return (
+    a.uniqueId === b.uniqueId &&
     a.localHost === b.localHost &&
     a.localPort === b.localPort &&
     a.remoteHost === b.remoteHost &&

@@ -58,6 +58,8 @@ type Attempt = Mutable<Omit<AttemptView, 'steps' | 'shows'>> & {
   session?: string;
   informed?: true;
   touched: number;
+  /** Its place among those that got past IKE; 0 before. */
+  nth: number;
 };
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -79,11 +81,14 @@ export class Timeline {
   /** By id, oldest first: those that got past IKE, and those that have not. */
   readonly #known = new Map<number, Attempt>();
   readonly #begun = new Map<number, Attempt>();
+  /** Those of `#known` that have ended, in its order: the first is forgotten first. */
+  readonly #ended: Attempt[] = [];
   readonly #byIke = new Map<string, Attempt>();
   readonly #byMark = new Map<number, Attempt>();
   readonly #bySession = new Map<string, Attempt>();
   readonly #perPeer = new Map<string, Set<Attempt>>();
   #id = 0;
+  #nth = 0;
   #seq = 0;
   #sweptAt = 0;
 
@@ -251,6 +256,7 @@ export class Timeline {
       reason: null,
       advice: null,
       touched: this.#now().getTime(),
+      nth: 0,
     };
     this.#begun.set(attempt.id, attempt);
     const mine = this.#perPeer.get(peer) ?? new Set();
@@ -269,7 +275,8 @@ export class Timeline {
     attempt.stage = stage;
     if (!this.#begun.delete(attempt.id)) return;
     this.#known.set(attempt.id, attempt);
-    if (this.#known.size > MAX_ATTEMPTS) this.#forget(first(this.#known.values(), (a) => a.state === 'ended'));
+    attempt.nth = ++this.#nth;
+    if (this.#known.size > MAX_ATTEMPTS) this.#forget(this.#ended[0] ?? this.#known.values().next().value);
   }
 
   #step(attempt: Attempt, say: string): void {
@@ -288,6 +295,7 @@ export class Timeline {
   #end(attempt: Attempt, cause: Cause | undefined, reason: string, advice: string | null): void {
     if (attempt.state === 'ended') return;
     attempt.state = 'ended';
+    if (this.#known.has(attempt.id)) this.#ended.splice(placeOf(attempt, this.#ended), 0, attempt);
     this.#because(attempt, cause, reason, advice);
     if (attempt.session !== undefined) this.#bySession.delete(attempt.session);
   }
@@ -320,6 +328,8 @@ export class Timeline {
 
   #forget(attempt: Attempt | undefined): void {
     if (attempt === undefined || !(this.#begun.delete(attempt.id) || this.#known.delete(attempt.id))) return;
+    const place = placeOf(attempt, this.#ended);
+    if (this.#ended[place] === attempt) this.#ended.splice(place, 1);
     const peer = attempt.peer ?? '';
     const mine = this.#perPeer.get(peer);
     mine?.delete(attempt);
@@ -368,6 +378,17 @@ const first = (attempts: Iterable<Attempt>, fits: (a: Attempt) => boolean): Atte
   }
   return any;
 };
+
+/** Where it stands among them, or would. */
+function placeOf({ nth }: Attempt, attempts: readonly Attempt[]): number {
+  let [low, high] = [0, attempts.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (attempts[middle]!.nth < nth) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
 
 const shown = (a: Attempt, after: number): AttemptView => ({
   id: a.id,

@@ -8,12 +8,16 @@ import { EVENTS, type EventName, ikeEvent, listedSas } from './vici-sa.js';
 
 /** charon takes an SA's lock for each one it lists. */
 const LIST_TIMEOUT_MS = 60_000;
+/** A reload or a stop waits for each command of a policy: here the wait behind other commands counts. */
+const POLICY_TIMEOUT_MS = 10_000;
 /** charon is on this machine and its return is waited for. */
 const BACKOFF = { firstMs: 50, maxMs: 1_000 };
 
 export interface CharonMonitorOptions {
   /** `unix:///path`, or a path. */
   readonly endpoint: string;
+  /** Limit in ms of a command of loadPolicy() and changePolicy(); 10 000. */
+  readonly policyTimeoutMs?: number;
   /** Called when a connection attempt failed; for the log. */
   readonly onRetry?: (why: unknown, delayMs: number) => void;
   /** A message charon should not have sent; for the log. */
@@ -30,6 +34,8 @@ export class CharonMonitor implements IkeMonitor {
   #credentials: IkePolicy | undefined;
   /** Events that arrive between the registrations and the snapshot; undefined once it was delivered. */
   #early: IkeEvent[] | undefined;
+  /** By IKE SA: asked of charon and not answered. Bounds what waits for it, which a second request for one SA joins. */
+  readonly #terminating = new Map<string, Promise<void>>();
   #snapshot: readonly IkeSa[] = [];
 
   constructor(options: CharonMonitorOptions) {
@@ -107,7 +113,16 @@ export class CharonMonitor implements IkeMonitor {
     return this.#policy.shunts.every((s) => found.has(s.name));
   }
 
-  async terminate(ikeUniqueId: string): Promise<void> {
+  terminate(ikeUniqueId: string): Promise<void> {
+    const asked = this.#terminating.get(ikeUniqueId);
+    if (asked) return asked;
+    const answered = this.#terminate(ikeUniqueId).finally(() => this.#terminating.delete(ikeUniqueId));
+    this.#terminating.set(ikeUniqueId, answered);
+    return answered;
+  }
+
+  /** charon looks through all SAs for each. Of thousands that end together the last wait long; a limit begins when one is sent. */
+  async #terminate(ikeUniqueId: string): Promise<void> {
     try {
       // timeout -1: charon answers when it has queued the deletion; its events say when it is done.
       await this.#connection.request('terminate', { 'ike-id': ikeUniqueId, timeout: '-1' });
@@ -159,20 +174,25 @@ export class CharonMonitor implements IkeMonitor {
 
   async #ask(command: string, request: Parameters<Client['request']>[1], what: string): Promise<void> {
     try {
-      await this.#connection.request(command, request);
+      await this.#request(command, request);
     } catch (error) {
       if (!(error instanceof CommandFailed)) throw error;
       throw new Error(`charon refused ${what}: ${error.errmsg}`);
     }
   }
 
+  #request(command: string, request?: Parameters<Client['request']>[1]): Promise<Section> {
+    const signal = AbortSignal.timeout(this.#options.policyTimeoutMs ?? POLICY_TIMEOUT_MS);
+    return this.#connection.request(command, request, { signal, timeoutMs: Number.POSITIVE_INFINITY });
+  }
+
   /** It is our private charon: what an earlier configuration left in it must not go on working. */
   async #unloadOthers(policy: IkePolicy): Promise<void> {
     const ids = new Set(policy.secrets.map((s) => s.id));
-    const keys = await this.#connection.request('get-shared');
+    const keys = await this.#request('get-shared');
     for (const id of keys.list('keys') ?? [])
       if (!ids.has(id)) await this.#ask('unload-shared', { id }, `to forget the pre-shared key ${id}`);
-    const conns = await this.#connection.request('get-conns');
+    const conns = await this.#request('get-conns');
     for (const name of conns.list('conns') ?? []) {
       if (name in policy.connections) continue;
       await this.#ask('unload-conn', { name }, `to forget the connection ${name}`);

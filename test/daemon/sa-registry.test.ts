@@ -1,8 +1,11 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
 import t from 'tap';
-import { GRACE_MS, type RegistryOut, SaRegistry } from '../../src/daemon/sa-registry.js';
+import { GRACE_MS, type IkeInfo, type RegistryOut, SaRegistry } from '../../src/daemon/sa-registry.js';
 import type { ChildSa, IkeEvent, IkeSa } from '../../src/io/ports.js';
 import { instant } from '../../src/proto/machine.js';
 import { childDown, childSa, childUp, ikeSa } from '../lib/ike-events.js';
+import { mapSteps } from '../lib/map-steps.js';
 import { viciVectors } from '../lib/vici-vectors.js';
 
 /** What came out, one short line each: `up 5 ike=6 child=7 spi=... 198.51.100.2:4500`. */
@@ -190,4 +193,106 @@ t.test('snapshot: an IKE_SA on its way out and a child being created count for n
     snapshot(ike('1', [childSa('1', 7)], { state: 'DELETING' }), ike('2', [childSa('2', 8, { state: 'CREATED' })])),
   );
   t.strictSame(drain(registry), ['down 7 gone']);
+});
+
+/** Few of everything, so that marks and ids meet again. */
+const move = fc.record({
+  what: fc.constantFrom('up', 'down', 'rekey', 'ike-up', 'ike-down', 'ike-gone', 'ike-rekey', 'ike-update', 'snapshot'),
+  ids: fc.tuple(fc.constantFrom('1', '2', '3', '4'), fc.constantFrom('1', '2', '3', '4')),
+  marks: fc.tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 })),
+  children: fc.tuple(fc.constantFrom('11', '12'), fc.constantFrom('11', '12')),
+  more: fc.record({ version: fc.constantFrom(1, 1, 2), remotePort: fc.constantFrom(4500, 4501) }),
+});
+type Move = typeof move extends fc.Arbitrary<infer M> ? M : never;
+
+function eventOf({ what, ids, marks, children, more }: Move): IkeEvent {
+  const [old, young] = [childSa(children[0], marks[0]), childSa(children[1], marks[1])];
+  const sa = ike(ids[0], [], more);
+  switch (what) {
+    case 'up':
+      return childUp({ ...sa, children: [old] });
+    case 'down':
+      return childDown({ ...sa, children: [old] });
+    case 'rekey':
+      return { type: 'child-rekey', sa: { ...sa, children: [old, young] }, old, new: young };
+    case 'ike-up':
+      return { type: 'ike-updown', up: true, sa };
+    case 'ike-down':
+      return { type: 'ike-updown', up: false, sa: { ...sa, state: 'DELETING' } };
+    case 'ike-gone':
+      return { type: 'ike-updown', up: false, sa };
+    case 'ike-rekey':
+      return { type: 'ike-rekey', old: sa, new: ike(ids[1], [], more) };
+    case 'ike-update':
+      return { type: 'ike-update', sa };
+    case 'snapshot':
+      return snapshot({ ...sa, children: [old] }, ike(ids[1], [young]));
+  }
+}
+
+t.test('law: the marks of an IKE_SA are those that a walk through all finds, whatever happens', async () => {
+  const peer = (i: IkeInfo) => `${i.version} ${i.remoteId} ${i.remotePort}`;
+  fc.assert(
+    fc.property(fc.array(move, { maxLength: 30 }), (moves) => {
+      const registry = new SaRegistry();
+      for (const [n, made] of moves.entries()) {
+        registry.handleTimeout(instant(n * 1_000));
+        const before = registry.all();
+        const event = eventOf(made);
+        registry.handle(instant(n * 1_000), event);
+        const all = registry.all();
+        for (const id of ['1', '2', '3', '4'])
+          assert.deepEqual(
+            registry.marksOf(id),
+            all.filter((m) => m.ike.uniqueId === id).map((m) => m.mark),
+          );
+        if (event.type !== 'ike-updown') continue;
+        const { uniqueId, version } = event.sa;
+        const now = new Map(all.map((m) => [m.mark, m.ike]));
+        // Up: all of the same peer are adopted. Down: only by a peer that is the same, and only in IKEv1.
+        if (event.up && version === 1)
+          for (const m of before) if (peer(m.ike) === peer(event.sa)) assert.equal(now.get(m.mark)?.uniqueId, uniqueId);
+        if (event.up) continue;
+        for (const m of before) {
+          const heir = now.get(m.mark);
+          if (m.ike.uniqueId !== uniqueId || heir === undefined) continue;
+          assert.notEqual(heir.uniqueId, uniqueId);
+          assert.equal(peer(heir), peer(m.ike));
+          assert.equal(heir.version, 1);
+        }
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+t.test('an event costs what it is about, however many clients there are', async (t) => {
+  const clients = Array.from({ length: 1_000 }, (_, n) => n + 1);
+  const of = (id: number, n = id) => ike(`${id}`, [childSa(`${n}`, n)], { remotePort: 10_000 + n });
+  const registry = fed(...clients.map((n) => childUp(of(n))));
+  const steps = mapSteps(() => {
+    registry.marksOf('500');
+    registry.handle(instant(0), { type: 'ike-updown', up: true, sa: of(1_001, 500) });
+    registry.handle(instant(0), { type: 'ike-updown', up: false, sa: of(500) });
+    registry.handle(instant(0), { type: 'ike-updown', up: false, sa: of(501) });
+    registry.handle(instant(0), { type: 'ike-rekey', old: of(502), new: of(1_002, 502) });
+    registry.handle(instant(0), { type: 'ike-update', sa: { ...of(503), remotePort: 9 } });
+  });
+  t.strictSame(drain(registry), [
+    'changed 500 ike=1001 child=500 current=500 198.51.100.2:10500',
+    'down 501 peer-dead',
+    'changed 502 ike=1002 child=502 current=502 198.51.100.2:10502',
+    'changed 503 ike=503 child=503 current=503 198.51.100.2:9',
+  ]);
+  t.ok(steps < 100, `${steps} elements were visited`);
+});
+
+t.test('marks are told in the order they came up, wherever they have been', async (t) => {
+  const [one, two] = [ike('1', [childSa('1', 7)], { version: 2 }), ike('2', [childSa('2', 8)], { version: 2 })];
+  const registry = fed(childUp(one), childUp(two), { type: 'ike-rekey', old: one, new: { ...two, children: [] } });
+  t.strictSame(registry.marksOf('2'), [7, 8]);
+  t.strictSame(registry.marksOf('1'), []);
+  registry.handle(instant(0), { type: 'ike-updown', up: false, sa: two });
+  t.strictSame(drain(registry), ['down 7 peer-dead', 'down 8 peer-dead']);
+  t.strictSame([registry.marksOf('2'), registry.all()], [[], []]);
 });

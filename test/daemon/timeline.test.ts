@@ -5,6 +5,7 @@ import type { IkeLogEvent } from '../../src/io/ports.js';
 import { instant } from '../../src/proto/machine.js';
 import { Rig } from '../lib/daemon-rig.js';
 import { ikeDown } from '../lib/ike-events.js';
+import { mapSteps } from '../lib/map-steps.js';
 import { viciVectors } from '../lib/vici-vectors.js';
 
 const begins = (ikeUniqueId: string, peer: string): IkeLogEvent => ({
@@ -223,6 +224,72 @@ t.test(
     t.equal(timeline.size, 0);
   },
 );
+
+/** A timeline and clients of it, each with an address of its own, that come under a mark and go. */
+function crowd() {
+  const timeline = new Timeline(() => new Date('2026-01-01T00:00:00Z'));
+  const remote = (mark: number) => `172.16.${mark >> 8}.${mark & 255}`;
+  return {
+    timeline,
+    remote,
+    come: (...marks: number[]) => {
+      for (const mark of marks) timeline.event('ike.child-up', { mark, ike: `${mark}`, remote: remote(mark) });
+    },
+    go: (mark: number) => timeline.event('ike.child-down', { mark, reason: 'gone' }),
+    known: (...marks: number[]) =>
+      marks.filter((mark) => timeline.view({ peer: remote(mark) }).attempts.some((a) => a.mark === mark)),
+  };
+}
+const count = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, n) => from + n);
+
+t.test('full: the oldest that has ended is forgotten first, whenever it ended; else the oldest', async (t) => {
+  const { timeline, come, go, known } = crowd();
+  come(...count(1, 4_096));
+  for (const mark of [30, 20, 4_096, 25]) go(mark);
+  const watched = [1, 2, 3, 20, 25, 30, 4_096];
+  for (const [mark, forgotten] of [
+    [5_001, 20],
+    [5_002, 25],
+    [5_003, 30],
+    [5_004, 4_096],
+    [5_005, 1],
+    [5_006, 2],
+  ] as const) {
+    t.strictSame(known(forgotten), [forgotten], `${forgotten} is there`);
+    come(mark);
+    t.strictSame(known(forgotten), [], `${forgotten} is forgotten`);
+  }
+  t.strictSame(known(...watched), [3]);
+  go(3);
+  come(5_007);
+  t.strictSame(known(...watched), []);
+  t.equal(timeline.size, 4_096);
+});
+
+t.test('full: what was forgotten for its address is not forgotten again', async (t) => {
+  const { timeline, come, go, known } = crowd();
+  const remote = '192.0.2.1';
+  for (const mark of count(10_001, 10_060)) {
+    timeline.event('ike.child-up', { mark, ike: `${mark}`, remote });
+    go(mark);
+  }
+  t.equal(timeline.size, 50);
+  come(...count(1, 4_046), ...count(5_001, 5_050));
+  t.equal(timeline.size, 4_096);
+  t.strictSame(timeline.view({ peer: remote }).attempts, []);
+  t.strictSame(known(1, 2, 4_046, 5_050), [1, 2, 4_046, 5_050]);
+  come(5_051);
+  t.strictSame(known(1, 2), [2]);
+  t.equal(timeline.size, 4_096);
+});
+
+t.test('full of attempts that are alive: one more costs no walk through them', async (t) => {
+  const { timeline, come } = crowd();
+  come(...count(1, 4_096));
+  const steps = mapSteps(() => come(...count(5_001, 5_100)));
+  t.ok(steps < 1_000, `${steps} elements were visited`);
+  t.equal(timeline.size, 4_096);
+});
 
 t.test('the log gets every event as before', async (t) => {
   const lines: unknown[] = [];

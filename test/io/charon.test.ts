@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 import { FakeCharon } from '../../packages/vici-client/test/fake-charon.js';
 import { ipsecPolicy } from '../../src/daemon/ipsec-policy.js';
 import { Secret } from '../../src/daemon/secret.js';
-import { CharonMonitor } from '../../src/io/charon.js';
+import { CharonMonitor, type CharonMonitorOptions } from '../../src/io/charon.js';
 import { MemoryIke } from '../../src/io/memory-ike.js';
 import type { IkeEvent } from '../../src/io/ports.js';
 
@@ -26,13 +26,13 @@ const sa = (uniqueid: string, state = 'ESTABLISHED') => ({
   },
 });
 
-async function lab(t: Test) {
+async function lab(t: Test, options: Partial<CharonMonitorOptions> = {}) {
   const dir = await mkdtemp(join(tmpdir(), 'ike-'));
   const path = join(dir, 'vici');
   const charon = new FakeCharon();
   await charon.listen(path);
   const oddities: string[] = [];
-  const monitor = new CharonMonitor({ endpoint: path, onOddity: (what) => oddities.push(what) });
+  const monitor = new CharonMonitor({ endpoint: path, onOddity: (what) => oddities.push(what), ...options });
   const events: IkeEvent[] = [];
   let wake = () => {};
   monitor.onEvent((event) => {
@@ -216,6 +216,34 @@ t.test('terminate: by id; one that is gone is fine', async (t) => {
   await monitor.terminate('7');
   charon.overrides.set('terminate', () => ({ success: 'no', errmsg: 'out of memory', matches: '1' }));
   await t.rejects(monitor.terminate('7'), /out of memory/);
+});
+
+t.test('terminate: asked for twice, charon is asked once until it has answered', async (t) => {
+  const { charon, monitor, until, types } = await lab(t);
+  const asked = () => charon.received.filter((r) => r === 'CMD_REQUEST terminate').length;
+  charon.overrides.set('terminate', () => ({ success: 'yes', matches: '1' }));
+  monitor.start();
+  await until(() => types().includes('snapshot'));
+  await Promise.all(['7', '7', '8', '7'].map((id) => monitor.terminate(id)));
+  t.equal(asked(), 2);
+  await monitor.terminate('7');
+  t.equal(asked(), 3);
+  charon.overrides.set('terminate', () => ({ success: 'no', errmsg: 'out of memory', matches: '1' }));
+  for (const asks of [monitor.terminate('7'), monitor.terminate('7')]) await t.rejects(asks, /out of memory/);
+  t.equal(asked(), 4);
+  await t.rejects(monitor.terminate('7'), /out of memory/, 'what failed is asked anew');
+  t.equal(asked(), 5);
+});
+
+t.test('a policy does not wait for ever behind what charon is asked before', async (t) => {
+  const { charon, monitor, until, types } = await lab(t, { policyTimeoutMs: 10 });
+  charon.overrides.set('terminate', () => new Promise<never>(() => {}));
+  monitor.start();
+  await until(() => types().includes('snapshot'));
+  const terminated = monitor.terminate('7');
+  terminated.catch(() => {}); // it ends with the test
+  await t.rejects(monitor.loadPolicy(policy), { code: 'command-aborted', sent: false });
+  t.notOk(charon.received.includes('CMD_REQUEST clear-creds'));
 });
 
 t.test('charon goes and comes back: lost, then all anew', async (t) => {

@@ -70,15 +70,14 @@ export class CommandFailed extends ViciError {
   }
 }
 
-/** No response within the limit. When `sent`, charon may still do it, or may have done it. */
+/** No response within the limit, which counts from when it was sent. charon may still do it, or may have done it. */
 export class CommandTimeout extends ViciError {
   readonly code = 'command-timeout';
   constructor(
     readonly command: string,
     readonly timeoutMs: number,
-    readonly sent: boolean,
   ) {
-    super(`vici: ${command} ${sent ? 'got no response' : 'could not be sent'} within ${timeoutMs} ms`);
+    super(`vici: ${command} got no response within ${timeoutMs} ms`);
   }
 }
 

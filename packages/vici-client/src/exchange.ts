@@ -15,7 +15,7 @@ import { Transport } from './transport.js';
 export type Dialogue<T> = Generator<Request, T, Answer>;
 
 export interface RunOptions {
-  /** Limit in ms from the call to the last answer, waiting in the queue included; Infinity for none. */
+  /** Limit in ms from the first packet sent to the last answer, whatever the wait in the queue; Infinity for none. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   /** Sees the events that arrive while this dialogue is in flight and not given up. */
@@ -31,6 +31,7 @@ export interface ExchangeHandlers {
 interface Job {
   readonly name: string;
   readonly dialogue: Dialogue<unknown>;
+  readonly timeoutMs: number;
   readonly onEvent: RunOptions['onEvent'];
   /** Tells the caller, once; undefined afterwards. */
   settle: ((error: unknown, value?: unknown) => void) | undefined;
@@ -40,8 +41,11 @@ export class Exchange {
   readonly #transport: Transport;
   readonly #handlers: ExchangeHandlers;
   readonly #drainMs: number;
-  #queue: Job[] = [];
+  /** In the order of the calls; one that is given up leaves from the middle. */
+  readonly #queue = new Set<Job>();
   #inFlight: Job | undefined;
+  /** Both are of the one in flight: its limit until it is given up, from then on how long its answer is awaited. */
+  #limit: NodeJS.Timeout | undefined;
   #drain: NodeJS.Timeout | undefined;
   #inbox: (Uint8Array | ViciError)[] = [];
   #held = false;
@@ -67,18 +71,15 @@ export class Exchange {
       if (this.#failure) throw this.#failure;
       if (signal?.aborted) throw new CommandAborted(name, false, signal.reason);
       const aborted = () => this.#giveUp(job, (sent) => new CommandAborted(name, sent, signal?.reason));
-      const expired = () => this.#giveUp(job, (sent) => new CommandTimeout(name, timeoutMs, sent));
-      const timer = timeoutMs < TIMER_LIMIT ? setTimeout(expired, timeoutMs) : undefined;
       signal?.addEventListener('abort', aborted);
       const settle: Job['settle'] = (error, value) => {
         job.settle = undefined;
-        clearTimeout(timer);
         signal?.removeEventListener('abort', aborted);
         if (error === undefined) resolve(value as T);
         else reject(error);
       };
-      const job: Job = { name, dialogue, onEvent, settle };
-      this.#queue.push(job);
+      const job: Job = { name, dialogue, timeoutMs, onEvent, settle };
+      this.#queue.add(job);
       this.#startNext();
     });
   }
@@ -87,10 +88,10 @@ export class Exchange {
   end(why: ViciError): void {
     if (this.#failure) return;
     this.#failure = why;
-    clearTimeout(this.#drain);
+    this.#stopTimers();
     this.#transport.close();
     for (const job of [this.#inFlight, ...this.#queue]) job?.settle?.(why);
-    this.#queue = [];
+    this.#queue.clear();
     this.#inbox = [];
     this.#inFlight = undefined;
     this.#handlers.end(why);
@@ -98,11 +99,24 @@ export class Exchange {
 
   #startNext(): void {
     while (!this.#inFlight && !this.#failure) {
-      const job = this.#queue.shift();
+      const job = this.#queue.values().next().value;
       if (!job) return;
+      this.#queue.delete(job);
       this.#inFlight = job;
       this.#advance(job, () => job.dialogue.next());
+      if (this.#inFlight === job && job.settle) this.#startLimit(job);
     }
+  }
+
+  #startLimit(job: Job): void {
+    const { name, timeoutMs } = job;
+    const expired = () => this.#giveUp(job, () => new CommandTimeout(name, timeoutMs));
+    if (timeoutMs < TIMER_LIMIT) this.#limit = setTimeout(expired, timeoutMs);
+  }
+
+  #stopTimers(): void {
+    clearTimeout(this.#limit);
+    clearTimeout(this.#drain);
   }
 
   #advance(job: Job, step: () => IteratorResult<Request, unknown>): void {
@@ -118,7 +132,7 @@ export class Exchange {
       job.settle?.(error);
       if (error instanceof ProtocolError) this.end(error);
     }
-    clearTimeout(this.#drain);
+    this.#stopTimers();
     this.#inFlight = undefined;
   }
 
@@ -126,10 +140,9 @@ export class Exchange {
   #giveUp(job: Job, error: (sent: boolean) => ViciError): void {
     const sent = this.#inFlight === job;
     job.settle?.(error(sent));
-    if (!sent) {
-      this.#queue = this.#queue.filter((other) => other !== job);
-      return;
-    }
+    this.#queue.delete(job);
+    if (!sent) return;
+    clearTimeout(this.#limit);
     const silent = () =>
       this.end(new ConnectionLost(`vici: charon did not answer ${job.name} within ${this.#drainMs} ms of its end`));
     this.#drain = setTimeout(silent, this.#drainMs);

@@ -31,8 +31,9 @@ export type StreamedCommand = keyof typeof STREAMED;
 export type EventListener = (event: Section) => void;
 
 export interface CommandOptions {
-  /** Limit in ms from the call to the response, waiting in the queue included; Infinity for none. */
+  /** Limit in ms from when the command is sent to its response; Infinity for none. */
   readonly timeoutMs?: number | undefined;
+  /** Gives the command up at any time, in the queue too: `AbortSignal.timeout(ms)` limits both together. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -27,6 +27,28 @@ const setup = (overrides: Record<string, Handler> = {}, options = {}) => {
 const never = () => new Promise<never>(() => {});
 const SECRET = 'correct horse';
 
+/** Stands in for Node's timers until `body` is through: `pass` is what makes the time go. */
+async function standingTime(body: (pass: (ms: number) => void) => Promise<void>): Promise<void> {
+  const { setTimeout, clearTimeout } = globalThis;
+  const timers = new Map<object, { at: number; f: () => void }>();
+  let now = 0;
+  const set = (f: () => void, ms: number) => {
+    const timer = {};
+    timers.set(timer, { at: now + ms, f });
+    return timer;
+  };
+  const pass = (ms: number) => {
+    now += ms;
+    for (const [timer, { at, f }] of [...timers]) if (at <= now && timers.delete(timer)) f();
+  };
+  Object.assign(globalThis, { setTimeout: set, clearTimeout: (timer: object) => timers.delete(timer) });
+  try {
+    await body(pass);
+  } finally {
+    Object.assign(globalThis, { setTimeout, clearTimeout });
+  }
+}
+
 t.test('one request in flight: the next is sent when the answer is here', async (t) => {
   let release = () => {};
   const slow: Handler = async () => {
@@ -210,6 +232,87 @@ t.test('the last events before charon closes are delivered, then the end', async
     ConnectionLost,
   );
 });
+
+t.test('a limit is of the command alone: many that are slow together are all answered, in order', (t) =>
+  standingTime(async (pass) => {
+    const slow: Handler = (args) => {
+      pass(999);
+      return { n: args.text('n') };
+    };
+    const { charon, session } = setup({ slow }, { timeoutMs: 1_000 });
+    const answers: (string | undefined)[] = [];
+    const asked = Array.from({ length: 100 }, (_, n) => `${n}`);
+    await Promise.all(
+      asked.map(async (n) => {
+        answers.push((await session.request('slow', { n })).text('n'));
+      }),
+    );
+    t.same(answers, asked);
+    pass(1_000_000);
+    t.equal((await session.request('version')).text('version'), '5.9.8', 'no limit is left running');
+    t.equal(charon.received.length, 101);
+    session.close();
+  }),
+);
+
+t.test('one that is not answered within its limit rejects; those behind it are served, in order', (t) =>
+  standingTime(async (pass) => {
+    const slow: Handler = (args) => {
+      pass(args.text('n') === '3' ? 1_000 : 999);
+      if (args.text('n') === '3') pass(4_999); // the answer comes at the last moment of drainMs
+      return { n: args.text('n') };
+    };
+    const { charon, session } = setup({ slow }, { timeoutMs: 1_000, drainMs: 5_000 });
+    const told: unknown[] = [];
+    const ask = (n: number) =>
+      session.request('slow', { n }).then(
+        (answer) => told.push(answer.text('n')),
+        (error) => told.push(error),
+      );
+    await Promise.all([0, 1, 2, 3, 4, 5].map(ask));
+    t.match(told, ['0', '1', '2', { code: 'command-timeout', command: 'slow', timeoutMs: 1_000 }, '4', '5']);
+    t.equal(charon.received.length, 6, 'each was sent once');
+    t.ok(session.open);
+    session.close();
+  }),
+);
+
+t.test('given up while it waits: it is not sent, and has no limit; the others keep their places', (t) =>
+  standingTime(async (pass) => {
+    const seen: (string | undefined)[] = [];
+    const slow: Handler = (args) => {
+      pass(999);
+      seen.push(args.text('n'));
+      return {};
+    };
+    const { session } = setup({ slow }, { timeoutMs: 1_000 });
+    const abort = new AbortController();
+    const ask = (n: number) => session.request('slow', { n }, n % 2 === 1 ? { signal: abort.signal } : {});
+    const asked = Array.from({ length: 10 }, (_, n) => ask(n));
+    abort.abort();
+    const told = await Promise.allSettled(asked);
+    t.same(
+      told.map(({ status }) => status),
+      asked.map((_, n) => (n % 2 === 1 ? 'rejected' : 'fulfilled')),
+    );
+    t.same(seen, ['0', '2', '4', '6', '8']);
+    session.close();
+  }),
+);
+
+t.test('the connection ends: all that wait reject at once, however long they might have', (t) =>
+  standingTime(async (pass) => {
+    const { session } = setup({ hang: never }, { timeoutMs: 1_000, drainMs: 5_000 });
+    const hanging = failure(session.request('hang'), CommandTimeout);
+    const waiting = Array.from({ length: 10 }, () => failure(session.request('version'), ConnectionLost));
+    pass(1_000);
+    await hanging;
+    t.ok(session.open);
+    pass(5_000);
+    await Promise.all(waiting);
+    t.equal((await session.ended).code, 'connection-lost');
+  }),
+);
 
 t.test('an abandoned command that is never answered ends the session after drainMs', async (t) => {
   const { session } = setup({ hang: never }, { drainMs: 5 });
