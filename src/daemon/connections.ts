@@ -156,6 +156,12 @@ export class Connections {
     return this.#hold.size;
   }
 
+  /** Control messages that had no effect, by reason. */
+  get controlDrops(): Readonly<Record<string, number>> {
+    const { malformedHeader, pathMismatch, unknownTunnel, refused } = this.#o.endpoint.counters;
+    return { malformed: malformedHeader, path: pathMismatch, 'no-tunnel': unknownTunnel, refused };
+  }
+
   /** Control messages under this mark for tunnels of others. */
   violations(mark: number): number {
     return this.#o.endpoint.violations(mark);

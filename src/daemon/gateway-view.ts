@@ -97,6 +97,7 @@ export const snapshot = (g: Viewed): Snapshot => {
     octets,
     drops,
     sessionDrops,
+    controlDrops: connections.controlDrops,
     controlHeld: connections.held,
   };
 };

@@ -19,6 +19,8 @@ export interface Snapshot {
   readonly drops: Readonly<Record<string, number>>;
   /** Of the sessions that live, by reason. */
   readonly sessionDrops: Readonly<Record<string, number>>;
+  /** Control messages without effect, by reason. */
+  readonly controlDrops: Readonly<Record<string, number>>;
   /** Control packets that wait for the mark of their SA to be confirmed. */
   readonly controlHeld: number;
 }
@@ -164,12 +166,13 @@ export class Metrics {
     });
     new Counter<'scope' | 'reason'>({
       name: 'lockstep_dropped_packets_total',
-      help: 'Packets dropped, of a session or of none, by reason',
+      help: 'Packets dropped, of a session, of none, or control messages, by reason',
       labelNames: ['scope', 'reason'],
       registers: [this.#registry],
       collect() {
-        const { drops, sessionDrops } = look();
+        const { drops, sessionDrops, controlDrops } = look();
         this.reset();
+        for (const [reason, n] of Object.entries(controlDrops)) this.inc({ scope: 'control', reason }, n);
         for (const [reason, n] of Object.entries(drops)) this.inc({ scope: 'none', reason }, n);
         for (const [reason, n] of past.drops) this.inc({ scope: 'session', reason }, n);
         for (const [reason, n] of Object.entries(sessionDrops)) this.inc({ scope: 'session', reason }, n);

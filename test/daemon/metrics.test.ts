@@ -16,6 +16,7 @@ const SNAPSHOT: Snapshot = {
   pool: { size: 253, leased: 2 },
   octets: { in: 10, out: 20 },
   drops: { 'mark-zero': 4 },
+  controlDrops: { path: 5 },
   sessionDrops: { path: 1 },
   controlHeld: 5,
 };
@@ -65,6 +66,7 @@ t.test('what is true at a scrape, and what the events add up to', async (t) => {
       'lockstep_octets_total{direction="in"} 110',
       'lockstep_octets_total{direction="out"} 220',
       'lockstep_dropped_packets_total{scope="none",reason="mark-zero"} 4',
+      'lockstep_dropped_packets_total{scope="control",reason="path"} 5',
       'lockstep_dropped_packets_total{scope="session",reason="path"} 3',
     ])
       t.ok(found.includes(line), `scrape ${scrape}: ${line}`);
