@@ -9,8 +9,9 @@
 import { isIP } from 'node:net';
 import type { Dataplane, Upcall } from '../io/dataplane.js';
 import { LAST_MARK } from '../io/fwmarks.js';
+import type { ChildSa } from '../io/ports.js';
 import type { Endpoint } from '../proto/l2tp/endpoint.js';
-import type { EndpointIn, EndpointOut } from '../proto/l2tp/events.js';
+import type { EndpointIn, EndpointOut, Path } from '../proto/l2tp/events.js';
 import type { Instant } from '../proto/machine.js';
 import { Multimap } from '../proto/multimap.js';
 import { type ResultCode, tryAnother } from '../wire/l2tp/codes.js';
@@ -273,6 +274,7 @@ export class Connections {
     for (const { path, data } of this.#hold.release(this.#drive.now(), mark)) {
       this.#serve({ kind: 'control', path, confirmed: true, data });
     }
+    this.#follow(sa.ike.uniqueId);
     if (this.registry.tunnelsOfMark(mark).length > 0) return;
     const cancel = this.#drive.after(NO_L2TP_HINT_MS, () => {
       this.#o.log.warn('ike.no-l2tp', {
@@ -296,12 +298,45 @@ export class Connections {
       this.#renewed.set(mark, { ike: sa.ike.uniqueId, at: this.#drive.now() });
     for (const tunnel of this.registry.tunnelsOfMark(mark)) {
       if (tunnel.path.remote === sa.ike.remoteHost) continue;
-      const path = { ...tunnel.path, remote: sa.ike.remoteHost };
-      this.#o.log.info('tunnel.moved', { tunnelId: tunnel.id, from: tunnel.path.remote, ...peerFields(path) });
-      tunnel.path = path;
-      this.#endpoint.input({ type: 'move-path', tunnelId: tunnel.id, path });
-      this.#dataplane.movePath(tunnel.id, path);
+      this.#move(tunnel, { ...tunnel.path, remote: sa.ike.remoteHost });
     }
+    this.#follow(sa.ike.uniqueId);
+  }
+
+  /**
+   * A peer sends through the newest of its SAs. An IKEv1 client that renews IKE SA and CHILD_SA at once may get another mark with
+   * them, where charon takes over the older CHILD_SA too late to know it again (seen with 5.9.8): its tunnels go along. Not to one
+   * that has a tunnel: whoever dials anew is back from a crash.
+   */
+  #follow(ikeId: string): void {
+    const newest = this.#newest(ikeId);
+    if (newest === undefined || this.registry.tunnelsOfMark(newest.mark).length > 0) return;
+    for (const mark of this.#o.marksOf(ikeId)) {
+      if (mark === newest.mark || !sameSelectors(this.#o.sa(mark)?.current, newest.current)) continue;
+      for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#move(tunnel, { ...tunnel.path, mark: newest.mark });
+    }
+  }
+
+  /** What charon made last under this IKE SA: its ids are numbers that rise. */
+  #newest(ikeId: string): MarkInfo | undefined {
+    let newest: MarkInfo | undefined;
+    for (const mark of this.#o.marksOf(ikeId)) {
+      const sa = this.#o.sa(mark);
+      if (sa !== undefined && Number(sa.current.uniqueId) > Number(newest?.current.uniqueId ?? -1)) newest = sa;
+    }
+    return newest;
+  }
+
+  #move(tunnel: Tunnel, path: Path): void {
+    this.#o.log.info('tunnel.moved', {
+      tunnelId: tunnel.id,
+      from: tunnel.path.remote,
+      fromMark: tunnel.path.mark,
+      ...peerFields(path),
+    });
+    this.registry.moveTunnel(tunnel, path);
+    this.#endpoint.input({ type: 'move-path', tunnelId: tunnel.id, path });
+    this.#dataplane.movePath(tunnel.id, path);
   }
 
   #markDown({ mark, reason, left }: MarkDown): void {
@@ -309,6 +344,9 @@ export class Connections {
     this.#dataplane.forgetMark(mark);
     this.#renewed.delete(mark);
     this.#o.log.info('ike.child-down', { mark, reason });
+    const other = reason === 'child-deleted' && left !== undefined ? this.#newest(left.uniqueId) : undefined;
+    if (other !== undefined && this.registry.tunnelsOfMark(other.mark).length === 0)
+      for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#move(tunnel, { ...tunnel.path, mark: other.mark });
     for (const tunnel of this.registry.tunnelsOfMark(mark)) this.#endSessions(tunnel, 'sa-gone', reason);
     for (const leaving of this.#leavingOf.of(mark)) this.#left(leaving);
     // Those being set up or closed too: they are in no registry.
@@ -535,6 +573,9 @@ export class Connections {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 }
+
+const sameSelectors = (a: ChildSa | undefined, b: ChildSa): boolean =>
+  a?.localTs.join() === b.localTs.join() && a.remoteTs.join() === b.remoteTs.join();
 
 interface Leaving {
   readonly id: number;

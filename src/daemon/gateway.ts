@@ -27,6 +27,7 @@ import { CAUTIOUS_MTU } from './mtu.js';
 import { endpointConfig, informSettings, ipsecSettings, linkConfig, transitState } from './protocol-config.js';
 import { Reach } from './reach.js';
 import { configChange, withReloadable } from './reload.js';
+import { RulesWatch } from './rules-watch.js';
 import { SaRegistry } from './sa-registry.js';
 import { Sidecar } from './sidecar.js';
 import { serveStatusPage } from './status-page.js';
@@ -72,7 +73,10 @@ export class Gateway {
   #planeOpen = true;
   readonly #listener: Listener;
   readonly #reach: Reach;
+  readonly #rules: RulesWatch;
   #sidecar: Sidecar | undefined;
+  /** charon is there and the IPsec policies stand. */
+  #ikeSafe = false;
   /** Nobody can be told any more: a drain under way waits for nothing. */
   #endDrain = (): void => {};
   #control: ControlServer | undefined;
@@ -124,6 +128,17 @@ export class Gateway {
     this.#dataplane = this.#openDataplane();
     this.#listener = new Listener(this.#dataplane, options, log);
     this.#reach = new Reach({ host, config, users, raw: options.raw, tun: this.#inside.name, log });
+    this.#rules = new RulesWatch({
+      mend: () => this.#reach.mend(),
+      drive: this.#drive,
+      log,
+      onLost: (reason) => {
+        if (this.#ikeSafe) this.#shutPort(reason);
+      },
+      onBack: () => {
+        if (this.#ikeSafe) this.#openPort();
+      },
+    });
     const ipv6 = ipv6Settings(config);
     this.#connections = new Connections({
       drive: this.#drive,
@@ -176,7 +191,7 @@ export class Gateway {
   async #bringUp(): Promise<void> {
     const steps = [
       () => this.#openControl(),
-      () => this.#reach.open(),
+      () => this.#openReach(),
       () => this.#openRaw(),
       () => this.#startSidecar(),
     ];
@@ -251,6 +266,7 @@ export class Gateway {
     const wasOpen = this.#planeOpen && this.#dataplane.listening;
     this.#state = 'stopping';
     this.#shutBecause = reason;
+    this.#rules.stop();
     log.info('gateway.stopping', { reason, sessions: this.#connections.registry.sessionCount });
     if (wasOpen) await this.#step('drain', () => this.#drain(reason));
     this.#unlisten();
@@ -378,15 +394,18 @@ export class Gateway {
       monitor: ike.monitor,
       charon: ike.charon,
       policy,
-      shuntsStand: async () => {
-        await this.#reach.mend();
-        return ike.shuntsStand();
-      },
+      shuntsStand: () => ike.shuntsStand(),
       drive: this.#drive,
       log,
       onEvent: (event) => this.#onIke(event, sas),
-      onSafe: () => this.#openPort(),
-      onUnsafe: (reason) => this.#shutPort(reason),
+      onSafe: () => {
+        this.#ikeSafe = true;
+        this.#openPort();
+      },
+      onUnsafe: (reason) => {
+        this.#ikeSafe = false;
+        this.#shutPort(reason);
+      },
     });
     await this.#sidecar.start();
   }
@@ -406,13 +425,18 @@ export class Gateway {
     this.#o.log.warn('ike.failed', { ...fields, ike: ikeUniqueId, remote: peer, hint: advice });
   }
 
+  async #openReach(): Promise<void> {
+    await this.#reach.open();
+    this.#rules.start();
+  }
+
   /** Peers without IPsec need nothing of charon. */
   #openRaw(): void {
     if (this.#listener.openRaw() && this.#config.ike === null) this.#opened();
   }
 
   #openPort(): void {
-    if (this.#state === 'stopping') return;
+    if (this.#state === 'stopping' || this.#rules.lost) return;
     this.#listener.open();
     this.#opened();
   }
@@ -430,7 +454,7 @@ export class Gateway {
     this.#shutBecause = reason;
     this.#o.log.error('port.shut', {
       reason,
-      hint: 'UDP 1701 stays closed until the IPsec policies are confirmed again',
+      hint: 'UDP 1701 stays closed until the IPsec policies and the firewall rules are confirmed again',
     });
     this.#listener.reopenRaw();
   }

@@ -149,7 +149,8 @@ export class IkeLogWatch {
     const attempt = this.#attempt(line);
     const sign = signIn(line);
     // What follows in an attempt are consequences.
-    if (sign === undefined || (attempt.told && (sign.last || !attempt.told.last))) return undefined;
+    if (sign === undefined || (attempt.told && !(attempt.told.last && sign.cause.startsWith('certificate-'))))
+      return undefined;
     attempt.told = sign;
     const lines = attempt.lines.splice(0);
     if (sign.last) attempt.lines.push(...lines.filter(({ message }) => RECEIVED.test(message)));

@@ -12,8 +12,6 @@ import type { UserStore } from './users.js';
 /* Implementation */
 /** So many of another's rules are named in the log. */
 const MARK_RULES = 20;
-const FLUSH_HINT =
-  'all were put back. Who takes them out? A /etc/nftables.conf that begins with `flush ruleset` does so at each reload: let it flush its own tables';
 
 export interface ReachOptions {
   readonly host: Pick<Host, 'openFirewall' | 'foreignDropPolicies' | 'markUsers' | 'sysctls' | 'ike'>;
@@ -69,13 +67,12 @@ export class Reach {
     );
   }
 
-  /** Puts back what somebody took out; rejects when that cannot be done. */
-  async mend(): Promise<void> {
+  /** Puts back what somebody took out; resolves to whether something was, rejects when that cannot be done. */
+  async mend(): Promise<boolean> {
     const firewall = this.#firewall;
-    if (firewall === undefined || this.#closed || (await this.#call(() => firewall.stands()))) return;
-    if (this.#closed) return;
-    this.#o.log.error('firewall.gone', { hint: FLUSH_HINT });
+    if (firewall === undefined || this.#closed || (await this.#call(() => firewall.stands()))) return false;
     await this.#put();
+    return !this.#closed;
   }
 
   /** All but the guard. */

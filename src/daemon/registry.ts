@@ -103,6 +103,12 @@ export class Registry {
     this.#byMark.remove(tunnel.path.mark, tunnel);
   }
 
+  moveTunnel(tunnel: Tunnel, path: Path): void {
+    this.#byMark.remove(tunnel.path.mark, tunnel);
+    tunnel.path = path;
+    this.#byMark.add(path.mark, tunnel);
+  }
+
   tunnel(id: LocalTunnelId): Tunnel | undefined {
     return this.#tunnels.get(id);
   }

@@ -253,7 +253,7 @@ export class Sidecar {
   async #policiesGone(connection: number, known: boolean): Promise<void> {
     const reason = known
       ? 'the drop policies of UDP 1701 are gone from the kernel'
-      : 'nobody knows whether UDP 1701 is guarded';
+      : 'nobody knows whether the drop policies of UDP 1701 stand';
     const hint = known ? 'who runs `ip xfrm policy flush` here?' : 'ike.policies-unknown, above, says why';
     this.#o.log.error('ike.policies-gone', { problem: reason, hint });
     this.#unsafe(reason);

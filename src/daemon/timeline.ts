@@ -125,8 +125,9 @@ export class Timeline {
     if (configured !== undefined) this.#step(attempt, `the gateway takes ${configured}`);
     this.#step(attempt, message);
     if (attempt.stage !== 'ike') return;
-    this.#end(attempt, cause, message, adviceFor(cause, offered));
-    this.#because(attempt, cause, message, adviceFor(cause, offered)); // told better after its end
+    const advice = adviceFor(cause, offered);
+    if (attempt.state === 'ended') return this.#because(attempt, cause, message, advice); // told better after its end
+    this.#end(attempt, cause, message, advice);
   }
 
   /** An event of the log. */

@@ -67,17 +67,21 @@ function nft(run: Run, raw: readonly RawListener[]): Firewall {
     const { status, stderr } = await run('nft', ['-f', '-'], text);
     if (status !== 0) throw new FirewallError(`nft: ${line(stderr)}`);
   };
-  const listing = async () => (await run('nft', ['-s', 'list', 'table', 'inet', TABLE])).stdout;
-  let put = '';
+  const listing = async () => {
+    const { status, stdout, stderr } = await run('nft', ['-s', 'list', 'table', 'inet', TABLE]);
+    if (status !== 0 && !ABSENT.test(stderr)) throw new FirewallError(`nft: ${line(stderr)}`);
+    return stdout;
+  };
+  const seen = new Seen(listing);
   const place = async (rules: FirewallRules) => {
     await load(nftRules({ raw, ...rules }));
-    put = await listing();
+    await seen.put();
   };
   return {
     backend: 'nft',
     applyGuard: () => place({}),
     apply: (reachability) => place({ reachability }),
-    stands: async () => put !== '' && (await listing()) === put,
+    stands: () => seen.stands(),
     removeReachability: () => place({}),
     removeAll: () => load(nftRemoval()),
   };
@@ -91,7 +95,11 @@ function iptablesLegacy(run: Run, raw: readonly RawListener[], ipv6: boolean): F
     if (filter.status !== 0) throw new FirewallError(`${tool(family)}: ${line(filter.stderr)}`);
     // Listing the nat table would load it, and connection tracking; ours can be in it only when it is loaded.
     const tables = await run('cat', [`/proc/net/${family === 4 ? 'ip' : 'ip6'}_tables_names`]);
-    const nat = /^nat$/m.test(tables.stdout) ? await run(tool(family), ['-w', '5', '-t', 'nat', '-S']) : { stdout: '' };
+    if (tables.status !== 0 && !ABSENT.test(tables.stderr)) throw new FirewallError(`cat: ${line(tables.stderr)}`);
+    const nat = /^nat$/m.test(tables.stdout)
+      ? await run(tool(family), ['-w', '5', '-t', 'nat', '-S'])
+      : { status: 0, stdout: '', stderr: '' };
+    if (nat.status !== 0) throw new FirewallError(`${tool(family)}: ${line(nat.stderr)}`);
     return `${filter.stdout}\n${nat.stdout}`.split('\n').map((l) => l.trim());
   };
   const load = async (family: 4 | 6, text: string) => {
@@ -104,21 +112,45 @@ function iptablesLegacy(run: Run, raw: readonly RawListener[], ipv6: boolean): F
     for (const f of families) lines.push(...(await existing(f)).filter(isOurs));
     return lines.join('\n');
   };
-  let put = '';
+  const seen = new Seen(listing);
   const place = async (rules: FirewallRules) => {
     for (const f of families) await load(f, iptablesRules({ raw, ...rules }, f, await existing(f)));
-    put = await listing();
+    await seen.put();
   };
   return {
     backend: 'iptables-legacy',
     applyGuard: () => place({}),
     apply: (reachability) => place({ reachability }),
-    stands: async () => put !== '' && (await listing()) === put,
+    stands: () => seen.stands(),
     removeReachability: () => place({}),
     removeAll: async () => {
       for (const f of families) await load(f, iptablesRemoval(await existing(f)));
     },
   };
+}
+
+/** What a tool says of what is not there. */
+const ABSENT = /No such file|^$/;
+
+/** What the kernel says of our rules, and said when they were put there. */
+class Seen {
+  readonly #listing: () => Promise<string>;
+  #then: string | undefined;
+
+  constructor(listing: () => Promise<string>) {
+    this.#listing = listing;
+  }
+
+  async put(): Promise<void> {
+    this.#then = undefined;
+    this.#then = await this.#listing().catch(() => undefined); // stands() asks again
+  }
+
+  async stands(): Promise<boolean> {
+    const now = await this.#listing();
+    if (now !== '') this.#then ??= now;
+    return now !== '' && now === this.#then;
+  }
 }
 
 /**

@@ -397,6 +397,47 @@ t.test(
   },
 );
 
+t.test(
+  'a client that renews everything at once and gets another mark with it: its tunnel follows the newest SA',
+  async (t) => {
+    for (const end of ['older', 'newer'] as const) {
+      const rig = new Rig();
+      const client = await rig.connect({ mark: 1 });
+      const old = rig.saOf(client);
+      const passes = async (mark: number, count: number) => {
+        const frame = Uint8Array.of(0, 0x21, ...ping(client.address!));
+        client.sendFrame(frame, { ...client.path, mark });
+        await rig.settle();
+        t.equal(rig.plane.takeTun().length, count, `mark ${mark}`);
+      };
+      const again = { ...old, uniqueId: '9' };
+      const young = childSa('12', 2);
+      rig.ike.push(childUp({ ...again, children: [young] }));
+      await passes(1, 1); // nobody knows yet that it is the same IKE SA's
+      rig.ike.push({ type: 'ike-updown', up: true, sa: { ...again, children: [] } }); // it adopts the old CHILD_SA
+      await passes(2, 1);
+      await passes(1, 0);
+      t.match(rig.events('tunnel.moved'), [{ mark: 2, fromMark: 1 }]);
+      rig.ike.push(childDown({ ...again, children: [end === 'newer' ? young : old.children[0]!] }));
+      await rig.run(GRACE_MS + 1_000);
+      await passes(end === 'newer' ? 1 : 2, 1);
+      t.strictSame(rig.ike.terminated, []);
+      t.match(rig.left, { tunnels: 1, sessions: 1 });
+    }
+  },
+);
+
+t.test('two SAs of one peer for different ports have nothing to do with each other', async (t) => {
+  const rig = new Rig();
+  const client = await rig.connect({ mark: 1 });
+  const other = { ...childSa('12', 2), remoteTs: ['198.51.100.2/32[udp/40000]'] };
+  rig.ike.push(childUp({ ...rig.saOf(client), children: [other] }));
+  await rig.settle();
+  t.strictSame(rig.events('tunnel.moved'), []);
+  client.sendIp(ping(client.address!));
+  t.equal(rig.plane.takeTun().length, 1);
+});
+
 t.test('administrative end, and a new tunnel that never comes up: then the SA goes', async (t) => {
   const rig = new Rig();
   const client = await rig.connect({ mark: 1 });
@@ -674,7 +715,8 @@ t.test('the last CHILD_SA of one mark goes, another mark of the same IKE SA is i
   const rig = new Rig();
   const before = await rig.connect({ mark: 1 });
   const sa = rig.saOf(before);
-  rig.ike.push(childUp({ ...sa, children: [childSa('12', 2)] }));
+  const other = { ...childSa('12', 2), remoteTs: ['198.51.100.2/32[udp/40000]'] };
+  rig.ike.push(childUp({ ...sa, children: [other] }));
   const after = rig.client({ mark: 2, user: 'bob', passwords: ['builder'] }).dial();
   await rig.run(2_000);
   t.ok(after.address);
@@ -682,7 +724,7 @@ t.test('the last CHILD_SA of one mark goes, another mark of the same IKE SA is i
   await rig.run(GRACE_MS + 100);
   t.match(rig.left, { tunnels: 1, sessions: 1 });
   t.strictSame(rig.ike.terminated, []);
-  rig.ike.push(childDown({ ...sa, children: [childSa('12', 2)] }));
+  rig.ike.push(childDown({ ...sa, children: [other] }));
   await rig.run(GRACE_MS + 100);
   t.strictSame(rig.ike.terminated, [sa.uniqueId]);
 });

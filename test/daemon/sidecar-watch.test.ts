@@ -74,7 +74,7 @@ t.test('a question without an answer is asked again every second, and disturbs n
   await pass(8_500);
   t.strictSame(
     said,
-    ['safe', 'unsafe: nobody knows whether UDP 1701 is guarded', 'safe'],
+    ['safe', 'unsafe: nobody knows whether the drop policies of UDP 1701 stand', 'safe'],
     'four times in a row it counts as no',
   );
 });

@@ -258,12 +258,15 @@ t.test(
       ['iptables-legacy', legacy, `${legacy}-A INPUT -p udp -j ACCEPT\n`, '-P INPUT ACCEPT\n-N LOCKSTEP-IN\n'],
     ] as const) {
       let listing: string = whole;
+      let broken = false;
       const firewall = await openFirewall({
         ipv6: false,
         run: async (tool, args) => {
           if (tool === 'nft' && backend !== 'nft') return answer(1, '', 'Error: Operation not supported\n');
           if (tool === 'cat') return answer(1);
-          return args.includes('list') || args.includes('-S') ? answer(0, listing) : answer(0);
+          if (!args.includes('list') && !args.includes('-S')) return answer(0);
+          if (broken) return answer(1, '', `spawn ${tool} EAGAIN`);
+          return listing === '' && tool === 'nft' ? answer(1, '', 'No such file or directory\n') : answer(0, listing);
         },
       });
       t.equal(firewall.backend, backend);
@@ -275,6 +278,9 @@ t.test(
         t.equal(await firewall.stands(), false);
       }
       listing = whole;
+      broken = true;
+      await t.rejects(firewall.stands(), { name: 'FirewallError', message: /EAGAIN/ }, 'nobody knows');
+      broken = false;
       await firewall.apply(reachability);
       t.equal(await firewall.stands(), true);
     }

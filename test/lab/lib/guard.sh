@@ -11,12 +11,18 @@ flood() {
 }
 flood_blind() {
   ip netns exec "$1" bash -c "exec {never}<> <(:); while ! read -r -t 0.02 -u \$never; do echo lockstep-load > /dev/udp/$2/9; done" 2> /dev/null &
-  FLOOD=$!
+  FLOOD=$! FLOOD_FROM=$1
 }
 moved_packets() { lockstep sessions --json | jq '[.[] | .packetsIn + .packetsOut] | add // 0'; }
 moved_more() { [ "$(moved_packets)" -gt $(($1 + 20)) ]; }
 # flooding: it goes on.
-flooding() { kill -0 "$FLOOD"; }
+flooding() {
+  local was
+  was=$(flooded)
+  wait_for 5 flooded_more "$was"
+}
+flooded() { on "$FLOOD_FROM" nstat -asz UdpOutDatagrams | awk '/^Udp/ { print $2 }'; }
+flooded_more() { [ "$(flooded)" -gt $(($1 + 5)) ]; }
 flood_end() { kill "$FLOOD" 2> /dev/null; wait "$FLOOD" 2> /dev/null; }
 # guard_dropped in|out: packets the gateway's own firewall rule has dropped so far.
 guard_dropped() {
@@ -37,12 +43,22 @@ unreachable_dropped() {
     on gw iptables-legacy -nvxL LOCKSTEP-OUT | awk '/icmp/ { print $1 }'
   fi
 }
+# guard_bypass, guard_again: whatever the guard would stop passes, in both families. (Taken out, it would be back within 5 s.)
+guard_bypass() { guard_top -I; }
+guard_again() { guard_top -D; }
+guard_top() {
+  local tool chain
+  for tool in iptables-legacy ip6tables-legacy; do
+    for chain in INPUT OUTPUT; do on gw $tool "$1" $chain -m comment --comment bypass -j ACCEPT || fail "gw: $tool $1 $chain"; done
+  done
+}
 # guard_remove: by hand, what nobody should do.
 guard_remove() {
-  on gw nft delete table inet lockstep 2> /dev/null && return
-  on gw iptables-legacy -D INPUT -j LOCKSTEP-IN
-  on gw iptables-legacy -D OUTPUT -j LOCKSTEP-OUT
+  on gw nft flush ruleset 2> /dev/null
+  on gw iptables-legacy -F
+  on gw iptables-legacy -t nat -F
 }
+guard_stands() { on gw nft list chain inet lockstep guard-out > /dev/null 2>&1 || on gw iptables-legacy -C OUTPUT -j LOCKSTEP-OUT 2> /dev/null; }
 # clear_out: L2TP in clear from the gateway, seen on the wan so far.
 clear_out() { packets clear 999 "src host $GW"; }
 clear_out_some() { [ "$(clear_out)" -gt 0 ]; }
