@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { conformance } from '../lib/conformance.js';
+import { conformance, sentences } from '../lib/conformance.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -15,6 +15,9 @@ const DEMANDS = {
     8.1-c 8.1-d 8.2-a 9.1-a 9.5-a`,
 };
 
+/** Sentences of RFC 2661 with MUST, SHOULD and the like. */
+const SENTENCES = 150;
+
 t.test('every demand of RFC 3193 and RFC 2661 names files and tests that are there', async (t) => {
   const { problems, ids } = conformance(root);
   t.strictSame(problems, []);
@@ -22,6 +25,12 @@ t.test('every demand of RFC 3193 and RFC 2661 names files and tests that are the
     ids,
     Object.entries(DEMANDS).flatMap(([rfc, list]) => list.split(/\s+/).map((id) => `${rfc}/${id}`)),
   );
+});
+
+t.test('every sentence of RFC 2661 with MUST, SHOULD and the like is of a demand, or says why not', async (t) => {
+  const { count, problems } = sentences(root, conformance(root).levels);
+  t.strictSame(problems, []);
+  t.equal(count, SENTENCES);
 });
 
 t.test('docs/conformance.md is fresh: run `npm run docs`', async (t) => {
@@ -43,4 +52,23 @@ t.test('what is gone or proves nothing is found', async (t) => {
     [`${row}  two words\n`, /not understood/],
   ];
   for (const [text, problem] of rows) t.match(conformance(root, `== x\n${text}`).problems, [problem], text);
+});
+
+t.test('a sentence without a demand, and a demand without a sentence, are found', async (t) => {
+  const levels = new Map([
+    ['rfc2661/1-a', 'MUST'],
+    ['rfc2661/1-b', 'MAY'],
+    ['rfc3193/1-a', 'MUST'],
+  ]);
+  const line = '1 | This MUST be | 1-a\n';
+  const texts: [string, string[]][] = [
+    [line, []],
+    [`${line}1.1 Host Name | It MUST be | 1-a 1-b\n1.2 | A LAC MUST | LAC: it dials\n`, []],
+    ['1 | This MUST be | LAC: it dials\n', ['rfc2661/1-a: no sentence says it']],
+    [`# why\n\n${line}1 | That MUST be | \n`, ['test/rfc2661-sentences.txt:4: not understood']],
+    [`${line}1 | That MUST be | nobody\n`, ['test/rfc2661-sentences.txt:2: not understood']],
+    [`${line}${line}`, ['1: This MUST be is there twice']],
+    [`${line}1 | That MUST be | 1-c\n`, ['rfc2661/1-c is no demand']],
+  ];
+  for (const [text, problems] of texts) t.strictSame(sentences(root, levels, text).problems, problems, text);
 });
