@@ -18,6 +18,10 @@ t.test('RFC 2661 §5.8 SHOULD: the number of retransmissions can be configured',
   t.equal(cycle('l2tp: {retransmissions: 10}'), 1_000 + 2_000 + 4_000 + 8 * 8_000);
 });
 
+t.test('RFC 2661 §5.6: a tunnel without calls waits 20 s for another, and its IKE SA with it', async (t) => {
+  t.equal(endpointConfig(load(t, '')).emptyTunnelTimeoutMs, 20_000);
+});
+
 t.test('as many tunnels as the configuration says, up to what ids leave room for', async (t) => {
   const most = (yaml: string) => endpointConfig(load(t, yaml)).limits.maxTunnels;
   t.equal(most(''), 10_000);

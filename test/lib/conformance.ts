@@ -1,4 +1,7 @@
-/** Reads test/conformance.txt, checks that what it names is there, and writes docs/conformance.md from it. */
+/**
+ * Reads test/conformance.txt, checks that what it names is there, and writes docs/conformance.md from it. Reads
+ * test/rfc2661-sentences.txt and checks that no sentence is left out of it.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -23,6 +26,8 @@ const VERDICT = /^(NOT MET|UNTESTED|NOT OURS|DEVIATION): (\S.*)$/;
 export interface Conformance {
   readonly markdown: string;
   readonly ids: readonly string[];
+  /** MUST, SHOULD NOT, - and so on, by id. */
+  readonly levels: ReadonlyMap<string, string>;
   /** One sentence for each thing named that is not there, and each row that proves nothing. */
   readonly problems: readonly string[];
 }
@@ -36,7 +41,39 @@ export function conformance(root: string, text = readFileSync(`${root}test/confo
     if (rows.findIndex((r) => r.id === row.id) !== i) problems.push(`${row.id} is there twice`);
     check(root, row, problems);
   });
-  return { markdown: markdown(chapters), ids: rows.map((r) => r.id), problems };
+  const levels = new Map(rows.map((r) => [r.id, r.level]));
+  return { markdown: markdown(chapters), ids: rows.map((r) => r.id), levels, problems };
+}
+
+const SENTENCE = /^([\d.]+(?: [^|]+)?) \| ([^|]+) \| (?:([\d.]+-[a-z](?: [\d.]+-[a-z])*)|(?:DEFINITION|LAC): \S.*)$/;
+
+/** Each sentence of RFC 2661 that demands something is of a demand or says why not; each demand is of a sentence. */
+export function sentences(
+  root: string,
+  levels: Conformance['levels'],
+  text = readFileSync(`${root}test/rfc2661-sentences.txt`, 'utf8'),
+): { readonly count: number; readonly problems: readonly string[] } {
+  const problems: string[] = [];
+  const seen = new Set<string>();
+  const named = new Set<string>();
+  for (const [i, line] of text.split('\n').entries()) {
+    if (line === '' || line.startsWith('#')) continue;
+    const [, where, words, ids] = SENTENCE.exec(line) ?? [];
+    if (where === undefined) {
+      problems.push(`test/rfc2661-sentences.txt:${i + 1}: not understood`);
+      continue;
+    }
+    const sentence = `${where}: ${words}`;
+    if (seen.has(sentence)) problems.push(`${sentence} is there twice`);
+    seen.add(sentence);
+    for (const id of ids?.split(' ') ?? []) named.add(`rfc2661/${id}`);
+  }
+  for (const id of named) if (!levels.has(id)) problems.push(`${id} is no demand`);
+  for (const [id, level] of levels) {
+    const binds = id.startsWith('rfc2661/') && /MUST|SHOULD/.test(level);
+    if (binds && !named.has(id)) problems.push(`${id}: no sentence says it`);
+  }
+  return { count: seen.size, problems };
 }
 
 function parse(text: string, problems: string[]): Chapter[] {
@@ -95,7 +132,8 @@ const titles = (source: string): Set<string> =>
 const INTRODUCTION = `# Conformance
 
 What RFC 3193 and RFC 2661 demand of an LNS, in our own words, which file meets it and which test proves it. Written by
-\`npm run docs\` from \`test/conformance.txt\`; \`npm test\` fails when a file or a test named here is gone.
+\`npm run docs\` from \`test/conformance.txt\`; \`npm test\` fails when a file or a test named here is gone, and when a
+sentence of RFC 2661 with MUST or SHOULD (\`test/rfc2661-sentences.txt\`) is no demand and does not say why.
 
 What is not met comes first, with the reason.
 `;

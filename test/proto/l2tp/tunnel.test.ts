@@ -3,7 +3,7 @@ import type { LocalTunnelId } from '../../../src/proto/l2tp/events.js';
 import { challengeResponse } from '../../../src/proto/l2tp/tunnel-auth.js';
 import { instant } from '../../../src/proto/machine.js';
 import { writeAvpFrame, writeAvps } from '../../../src/wire/l2tp/avp.js';
-import { encodeControl } from '../../../src/wire/l2tp/header.js';
+import { decodePacket, encodeControl } from '../../../src/wire/l2tp/header.js';
 import { hide } from '../../../src/wire/l2tp/hiding.js';
 import { type ControlMessage, decodeMessage, encodeMessage } from '../../../src/wire/l2tp/message.js';
 import { fromHex, toHex, Writer } from '../../../src/wire/reader.js';
@@ -258,6 +258,13 @@ t.test('§5.5: HELLO after 60 s of silence; control, data and ZLB start it anew'
   peer.send(HELLO);
   t.strictSame(peer.advance(59_999), []);
   t.strictSame(peer.advance(1), ['HELLO Ns=4 Nr=5']);
+});
+
+t.test('§6.5 MUST: the Session ID of a HELLO is 0, its Tunnel ID the one the peer assigned', async (t) => {
+  const { peer } = inSession();
+  t.strictSame(peer.advance(60_000), ['HELLO Ns=2 Nr=4']);
+  const packet = decodePacket(peer.out('send').at(-1)!.data);
+  t.match(packet, { ok: true, value: { header: { kind: 'control', tunnelId: 77, sessionId: 0 } } });
 });
 
 t.test('§5.5: a HELLO that is not answered within the full cycle ends the tunnel', async (t) => {

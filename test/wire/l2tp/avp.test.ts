@@ -65,6 +65,45 @@ t.test('the table: types of RFC 2661 §4.4 but 20, no two rows alike', async (t)
   t.equal(avpName(311, 2), 'AVP 2 of vendor 311');
 });
 
+t.test('§4.4 MUST: which AVPs go without the M bit, and which are never hidden', async (t) => {
+  const keys = (Object.keys(AVP) as AvpKey[]).filter((key) => AVP[key].ref.startsWith('RFC 2661'));
+  const optional = keys.filter((key) => !AVP[key].M);
+  t.strictSame(optional, [
+    'tieBreaker',
+    'firmwareRevision',
+    'vendorName',
+    'physicalChannelId',
+    'initialReceivedConfReq',
+    'lastSentConfReq',
+    'lastReceivedConfReq',
+    'proxyAuthenType',
+    'proxyAuthenName',
+    'proxyAuthenChallenge',
+    'proxyAuthenId',
+    'proxyAuthenResponse',
+    'privateGroupId',
+    'rxConnectSpeed',
+  ]);
+  const clear = keys.filter((key) => AVP[key].hide === 'never');
+  t.strictSame(clear, [
+    'messageType',
+    'resultCode',
+    'protocolVersion',
+    'tieBreaker',
+    'hostName',
+    'receiveWindowSize',
+    'q931Cause',
+    'randomVector',
+    'sequencingRequired',
+  ]);
+  for (const key of clear) {
+    const { name, type, M } = AVP[key];
+    const w = new Writer();
+    writeAvpFrame(w, { M, H: true, reserved: 0, vendor: 0, type, value: new Uint8Array(16) });
+    t.equal(one(w.done(), fromHex('01')).results[0]?.problem?.why, `${name}: hidden`);
+  }
+});
+
 t.test('§4.1: a value longer than 1017 octets does not fit', async (t) => {
   const value = new Uint8Array(1_018);
   t.throws(() => encode({ challenge: value }), { message: 'Challenge: 1018 octets' });

@@ -1,7 +1,13 @@
 import t from 'tap';
-import { readAvpFrames, writeAvpFrame } from '../../../src/wire/l2tp/avp.js';
+import { AVP, type AvpKey, readAvpFrames, writeAvpFrame } from '../../../src/wire/l2tp/avp.js';
 import { decodePacket, encodeControl } from '../../../src/wire/l2tp/header.js';
-import { type ControlMessage, decodeMessage, encodeMessage, MESSAGE } from '../../../src/wire/l2tp/message.js';
+import {
+  type ControlMessage,
+  decodeMessage,
+  encodeMessage,
+  MESSAGE,
+  type MessageName,
+} from '../../../src/wire/l2tp/message.js';
 import { fromHex, toHex, Writer } from '../../../src/wire/reader.js';
 import { octets, title, type Vector, vectors } from '../../lib/vectors.js';
 import { json } from './describe.js';
@@ -120,6 +126,46 @@ t.test('§4.1, §7.1 MUST: an unknown or malformed AVP without M is ignored', as
 t.test('a required AVP that is malformed without its M bit is missing', async (t) => {
   const m = decodeMessage(fromHex('800800000000000b 00080000000e0000'));
   t.match(m, { ok: false, why: 'ICRP: Assigned Session ID missing', reaction: 'clear-session' });
+});
+
+/** §6.1 to §6.14, less what is done without: (Tx) Connect Speed in an ICCN, and all AVPs of a StopCCN or CDN. */
+const REQUIRED: Readonly<Record<MessageName, readonly AvpKey[]>> = {
+  SCCRQ: ['protocolVersion', 'hostName', 'framingCapabilities', 'assignedTunnelId'],
+  SCCRP: ['protocolVersion', 'framingCapabilities', 'hostName', 'assignedTunnelId'],
+  SCCCN: [],
+  StopCCN: [],
+  HELLO: [],
+  ICRQ: ['assignedSessionId', 'callSerialNumber'],
+  ICRP: ['assignedSessionId'],
+  ICCN: ['framingType'],
+  OCRQ: [
+    'assignedSessionId',
+    'callSerialNumber',
+    'minimumBps',
+    'maximumBps',
+    'bearerType',
+    'framingType',
+    'calledNumber',
+  ],
+  OCRP: ['assignedSessionId'],
+  OCCN: ['txConnectSpeed', 'framingType'],
+  CDN: [],
+  WEN: ['callErrors'],
+  SLI: ['accm'],
+};
+
+t.test('§6 MUST: a message that lacks an AVP it must carry is malformed', async (t) => {
+  for (const v of ALL.filter((v) => v.field.match)) {
+    const { payload } = control(v);
+    const whole = decodeMessage(payload);
+    if (!whole.ok) continue; // a ZLB
+    const { type } = whole.value;
+    for (const key of REQUIRED[type]) {
+      const w = new Writer();
+      for (const frame of readAvpFrames(payload).frames) if (frame.type !== AVP[key].type) writeAvpFrame(w, frame);
+      t.match(decodeMessage(w.done()), { ok: false, why: `${type}: ${AVP[key].name} missing` }, title(v));
+    }
+  }
 });
 
 t.test('StopCCN and CDN are obeyed whatever is wrong with them', async (t) => {
