@@ -207,7 +207,7 @@ export const SCHEMA = {
       '60s',
     ),
     setup_timeout: leaf('Time a client has from the first LCP packet to an address.', f.duration('5s', '10m'), '60s'),
-    auth_tries: leaf('Passwords a client may try on one connection.', f.int(1, 10), 3),
+    auth_tries: leaf('Passwords a client may try on one connection until one is right.', f.int(1, 10), 3),
   },
   l2tp: {
     host_name: leaf(

@@ -159,8 +159,8 @@ export class Connections {
 
   /** Control messages that had no effect, by reason. */
   get controlDrops(): Readonly<Record<string, number>> {
-    const { malformedHeader, pathMismatch, unknownTunnel, refused } = this.#o.endpoint.counters;
-    return { malformed: malformedHeader, path: pathMismatch, 'no-tunnel': unknownTunnel, refused };
+    const { malformedHeader, pathMismatch, unknownTunnel, refusedSilently } = this.#o.endpoint.counters;
+    return { malformed: malformedHeader, path: pathMismatch, 'no-tunnel': unknownTunnel, rate: refusedSilently };
   }
 
   /** Control messages under this mark for tunnels of others. */

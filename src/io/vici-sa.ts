@@ -152,9 +152,11 @@ function count(s: Strings, name: string, radix: 10 | 16 = 10): number {
   return (radix === 10 ? /^\d{1,20}$/ : /^[0-9a-f]{1,8}$/i).test(value) ? Number.parseInt(value, radix) : 0;
 }
 
-/** charon gives seconds from now on. */
-const after = (at: number | undefined, s: Strings, name: string): number | undefined =>
-  at === undefined || text(s, name) === '' ? undefined : at + 1_000 * count(s, name);
+/** charon gives seconds from now on, less than none when it is late. */
+const after = (at: number | undefined, s: Strings, name: string): number | undefined => {
+  const seconds = /^-?\d{1,9}$/.test(text(s, name)) ? Number(text(s, name)) : undefined;
+  return at === undefined || seconds === undefined ? undefined : at + 1_000 * seconds;
+};
 
 function endpoints(s: Strings): Strings {
   const names = ['local-host', 'local-port', 'remote-host', 'remote-port'];

@@ -43,6 +43,7 @@ t.test('lifetimes are from now on', async (t) => {
     children: [{ expiresAt: 3_601_000 }],
   });
   t.equal(listed({ 'rekey-time': '50' }, 1_000)?.renewsAt, 51_000);
+  t.equal(listed({ 'rekey-time': '-1' }, 5_000)?.renewsAt, 4_000);
   t.notOk('renewsAt' in listed({}, 1_000)!);
   t.notOk('expiresAt' in listed({})!.children[0]!);
   t.match(ikeEvent('ike-updown', { up: 'yes', ...sa({ 'rekey-time': '1' }) }, 5), { sa: { renewsAt: 1_005 } });
