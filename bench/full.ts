@@ -68,7 +68,7 @@ async function fill(lns: Target, count: number): Promise<{ cpu: number; ms: numb
   const { up, failed, ms } = await lns.setUp({
     tunnels: count / PER_TUNNEL,
     sessions: PER_TUNNEL,
-    parallel: 2,
+    parallel: 100,
     auth: 'pap',
     patienceMs: PATIENCE_MS,
   });

@@ -19,7 +19,7 @@ export const memory: Bench = async () => {
     ground(net);
     const lns = await open(net, 'lockstep', 1);
     const rows: Row[] = [];
-    await lns.setUp({ tunnels: 100, sessions: 10, parallel: 20, auth: 'pap' }); // warms up code and pools
+    await lns.setUp({ tunnels: 100, sessions: 10, parallel: 200, auth: 'pap' }); // warms up code and pools
     await lns.tearDown();
     await pause(SETTLE_MS);
     const empty = rssKb(lns.pid!);
@@ -30,7 +30,7 @@ export const memory: Bench = async () => {
       const more = await lns.setUp({
         tunnels,
         sessions: PER_TUNNEL,
-        parallel: tunnels === 1 ? 50 : 2,
+        parallel: tunnels === 1 ? 50 : 100,
         auth: 'pap',
         patienceMs: PATIENCE_MS,
       });
