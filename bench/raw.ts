@@ -4,7 +4,7 @@ import { cpus } from 'node:os';
 import type { Loaded } from './lac.js';
 import { type Bench, type Row, ratio, show, spread } from './measure.js';
 import { cpuSeconds, deviceCount, idleSeconds, Net, pause } from './net.js';
-import { ground, type Kind, open, packets, prepare, type Target } from './targets.js';
+import { ground, type Kind, open, packets, prepare, TUNNELS, type Target } from './targets.js';
 
 const ROUNDS = 5;
 const SECONDS = 2;
@@ -16,6 +16,7 @@ const DIRECTIONS: readonly Direction[] = ['up', 'down'];
 /** A bench among targets that all stand at once, each with one session. */
 async function among(
   kinds: readonly Kind[],
+  tunnels: number,
   act: (net: Net, targets: readonly Target[]) => Promise<Row[]>,
 ): Promise<readonly Row[]> {
   const net = new Net();
@@ -24,7 +25,7 @@ async function among(
     ground(net);
     const targets: Target[] = [];
     for (const [i, kind] of kinds.entries()) {
-      const target = await open(net, kind, i + 1);
+      const target = await open(net, kind, i + 1, tunnels);
       if (kind !== 'kernel') await target.setUp(ONE);
       targets.push(target);
     }
@@ -43,8 +44,9 @@ interface Stream {
   readonly cpuPerGb: number;
 }
 
+/** The LAC has one address: its packet thread looks at every listener in each turn, and the machine has no CPU to spare. */
 export const rawTcp: Bench = () =>
-  among(['lockstep', 'l2tpns', 'kernel', 'node'], async (net, targets) => {
+  among(['lockstep', 'l2tpns', 'kernel', 'node'], 1, async (net, targets) => {
     net.start('server', 'iperf3', '-s');
     const [ours, theirs, kernel, node] = targets as [Target, Target, Target, Target];
     const rows: Row[] = [];
@@ -130,7 +132,7 @@ interface Flood {
 }
 
 export const rawSmall: Bench = () =>
-  among(['lockstep', 'l2tpns'], async (net, [ours, theirs]) => {
+  among(['lockstep', 'l2tpns'], TUNNELS, async (net, [ours, theirs]) => {
     const rows: Row[] = [];
     for (const links of LINKS) {
       for (const { ends } of [ours!, theirs!]) net.wire(links === MTU_SIZE, ends);
@@ -272,7 +274,7 @@ const MANY = { tunnels: 10, sessions: 1_000, parallel: 100, auth: 'pap', patienc
 
 /** Two gateways: one with 10 000 sessions, one with a single one; the same packets through both. */
 export const manySessions: Bench = () =>
-  among(['lockstep', 'lockstep'], async (net, [many, one]) => {
+  among(['lockstep', 'lockstep'], TUNNELS, async (net, [many, one]) => {
     await many!.tearDown();
     const all = (await many!.setUp(MANY)).sessions;
     await one!.tearDown();
@@ -302,7 +304,7 @@ export const manySessions: Bench = () =>
 
 /** What a second packet thread could bring on this machine at most: two gateways at once, which share nothing, next to one. */
 export const secondGateway: Bench = () =>
-  among(['lockstep', 'lockstep'], async (net, [one, other]) => {
+  among(['lockstep', 'lockstep'], TUNNELS, async (net, [one, other]) => {
     const rows: Row[] = [];
     const sessions = new Map<Target, Loaded['sessions']>();
     for (const target of [one!, other!]) {
@@ -341,7 +343,7 @@ const EVERY_US = 2_000;
 const LOAD = '300M';
 
 export const latency: Bench = () =>
-  among(['lockstep', 'l2tpns', 'kernel'], async (net, targets) => {
+  among(['lockstep', 'l2tpns', 'kernel'], TUNNELS, async (net, targets) => {
     net.start('server', 'iperf3', '-s');
     net.start('server', packets(net), 'echo', '7');
     const rows: Row[] = [];
