@@ -2,7 +2,7 @@
 // LCP echoes are an hour apart, for one in 30 s to each of so many is most of the work, and is not what is asked here.
 import type { Bench, Row } from './measure.js';
 import { cpuSeconds, Net, pause, rssKb } from './net.js';
-import { ground, open, prepare, TUNNELS, type Target } from './targets.js';
+import { ground, open, prepare, type Target, TUNNELS } from './targets.js';
 
 const FULL = 100_000;
 const STEP = 20_000;

@@ -22,10 +22,14 @@ export interface LacOptions {
   readonly secret?: string;
 }
 
-/** `tunnels` x `sessions`. `parallel` sessions are in the making at any time, tunnels taking turns, and as many tunnels. */
+/** `tunnels` x `sessions`. */
 export interface Load {
   readonly tunnels: number;
   readonly sessions: number;
+  /**
+   * Sessions in the making at any time, the tunnels that are up taking turns; and tunnels that are dialled meanwhile. An endpoint queues
+   * MAX_QUEUED messages of a tunnel.
+   */
   readonly parallel: number;
   readonly auth: AuthMethod;
   /** A set-up that stalls for longer counts as failed: an LNS may take half a minute over lost messages. */

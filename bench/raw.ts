@@ -4,7 +4,7 @@ import { cpus } from 'node:os';
 import type { Loaded } from './lac.js';
 import { type Bench, type Row, ratio, show, spread } from './measure.js';
 import { cpuSeconds, deviceCount, idleSeconds, Net, pause } from './net.js';
-import { ground, type Kind, open, packets, prepare, TUNNELS, type Target } from './targets.js';
+import { ground, type Kind, open, packets, prepare, type Target, TUNNELS } from './targets.js';
 
 const ROUNDS = 5;
 const SECONDS = 2;

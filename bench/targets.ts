@@ -71,13 +71,7 @@ export function ground(net: Net): void {
 }
 
 /** `tunnels`: for how many the LAC has an address; `sessions`: how many lockstepd has room for. */
-export async function open(
-  net: Net,
-  kind: Kind,
-  n: number,
-  tunnels = TUNNELS,
-  sessions = SESSIONS,
-): Promise<Target> {
+export async function open(net: Net, kind: Kind, n: number, tunnels = TUNNELS, sessions = SESSIONS): Promise<Target> {
   const space = `n${n}`;
   net.add(space);
   net.link(`client c${n} 10.200.${n}.2/24`, `${space} out 10.200.${n}.1/24`);
