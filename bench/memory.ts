@@ -55,7 +55,7 @@ function row(rounds: readonly Level[]): Row {
     what: `RSS per session at ${of('up').median} sessions${late}`,
     figure: `${show(of('each'), 1)} KB (${mb('rss')} MB in all, ${mb('empty')} MB empty)`,
     limit: `${show(of('eachOfLast'), 1)} KB for each of the last ${of('last').median}`,
-    ratio: `target: under 10 KB, flat`,
+    ratio: 'target: under 10 KB, flat',
   };
 }
 
