@@ -22,10 +22,14 @@ export interface LacOptions {
   readonly secret?: string;
 }
 
-/** `tunnels` x `sessions`; `parallel` tunnels, or with one tunnel sessions, are in the making at any time. */
+/** `tunnels` x `sessions`. */
 export interface Load {
   readonly tunnels: number;
   readonly sessions: number;
+  /**
+   * Sessions in the making at any time, the tunnels that are up taking turns; and tunnels that are dialled meanwhile. An endpoint queues
+   * MAX_QUEUED messages of a tunnel.
+   */
   readonly parallel: number;
   readonly auth: AuthMethod;
   /** A set-up that stalls for longer counts as failed: an LNS may take half a minute over lost messages. */
@@ -36,7 +40,7 @@ export interface Loaded {
   readonly up: number;
   readonly failed: number;
   readonly ms: number;
-  /** From the first message that a session needed, its tunnel's included, to its address; sorted. */
+  /** From a session's first message to its address, and what its tunnel took, unless it is the only one; sorted. */
   readonly setupMs: readonly number[];
   /** What was said to those that did not come up. */
   readonly refusals: readonly string[];
@@ -73,8 +77,6 @@ interface Call {
   over: boolean;
 }
 
-/** In the making on one of several tunnels: an endpoint queues a bounded number of messages. */
-const CALLS = 50;
 const PATIENCE_MS = 10_000;
 const GOODBYE_MS = 3_000;
 const ANSWER_MS = 1_000;
@@ -96,6 +98,7 @@ class Lac {
   #refs = 0;
   #dialled = 0;
   #begun = 0;
+  #load = 0;
   #setupMs: number[] = [];
   readonly #refusals = new Set<string>();
   #gone: (() => void) | undefined;
@@ -140,10 +143,12 @@ class Lac {
     this.#begun += tunnels * sessions;
     const cpu = process.cpuUsage();
     const began = this.#drive.now();
-    const work = this.#work(load, first);
+    const mine = ++this.#load;
+    const work = this.#work(load, first, () => this.#load === mine);
     let late: NodeJS.Timeout | undefined;
     await Promise.race([work, new Promise((resolve) => (late = setTimeout(resolve, patienceMs)))]);
     clearTimeout(late);
+    this.#load++; // what was not begun in time is not begun in the next one's
     const ms = this.#drive.now() - began;
     const { user, system } = process.cpuUsage(cpu);
     const up = [...this.#byIds.values()].filter((c) => c.address !== undefined);
@@ -164,21 +169,28 @@ class Lac {
     };
   }
 
-  async #work({ tunnels, sessions, parallel }: Load, first: number): Promise<void> {
-    if (tunnels === 1) {
+  async #work({ tunnels, sessions, parallel }: Load, first: number, going: () => boolean): Promise<void> {
+    const room = new Room(parallel);
+    const calls: Promise<void>[] = [];
+    // Waits for one place after the other: tunnels take turns.
+    const fill = async (id: LocalTunnelId, from: number, dialledMs: number) => {
+      for (let n = from; n < from + sessions; n++) {
+        await room.enter();
+        if (!going()) return;
+        calls.push(this.#call(id, n, this.#drive.now() - dialledMs).then(() => room.leave()));
+      }
+    };
+    const fills: Promise<void>[] = [];
+    const dial = async (tunnel: number) => {
+      const since = this.#drive.now();
       const id = await this.#dial();
-      if (id === undefined) throw new Error('the LNS refused the tunnel');
-      await inParallel(sessions, parallel, (n) => this.#call(id, first + n, this.#drive.now()));
-    } else {
-      await inParallel(tunnels, parallel, async (tunnel) => {
-        const since = this.#drive.now();
-        const id = await this.#dial();
-        if (id === undefined) return;
-        await inParallel(sessions, CALLS, (n) =>
-          this.#call(id, first + tunnel * sessions + n, n < CALLS ? since : this.#drive.now()),
-        );
-      });
-    }
+      if (id === undefined && tunnels === 1) throw new Error('the LNS refused the tunnel');
+      if (id === undefined) return;
+      fills.push(fill(id, first + tunnel * sessions, tunnels === 1 ? 0 : this.#drive.now() - since));
+    };
+    await inParallel(tunnels, parallel, dial, going);
+    await Promise.all(fills);
+    await Promise.all(calls);
   }
 
   /** StopCCN for every tunnel; what is not over soon is forgotten. */
@@ -353,10 +365,36 @@ class Lac {
   }
 }
 
-async function inParallel(count: number, parallel: number, act: (n: number) => Promise<unknown>): Promise<void> {
+/** For so many at a time; who waits comes in first come, first served. */
+class Room {
+  #places: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(places: number) {
+    this.#places = places;
+  }
+
+  async enter(): Promise<void> {
+    if (this.#places > 0) this.#places--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  leave(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#places++;
+  }
+}
+
+async function inParallel(
+  count: number,
+  parallel: number,
+  act: (n: number) => Promise<unknown>,
+  going: () => boolean,
+): Promise<void> {
   let next = 0;
   const worker = async () => {
-    while (next < count) await act(next++);
+    while (next < count && going()) await act(next++);
   };
   await Promise.all(Array.from({ length: Math.min(parallel, count) }, worker));
 }

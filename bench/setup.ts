@@ -17,14 +17,18 @@ interface Case {
 }
 
 const CASES: readonly Case[] = [
-  { what: '250 tunnels x 4, 50 in parallel', load: { tunnels: 250, sessions: 4, parallel: 50 }, target: 'at least 1x' },
   {
-    what: '250 tunnels x 4, 200 in parallel',
+    what: '250 tunnels x 4, 50 sessions in the making',
+    load: { tunnels: 250, sessions: 4, parallel: 50 },
+    target: 'at least 1x',
+  },
+  {
+    what: '250 tunnels x 4, 200 sessions in the making',
     load: { tunnels: 250, sessions: 4, parallel: 200 },
     target: 'at least 5x',
   },
   {
-    what: '1 tunnel x 1000 (l2tpns: x 60), 50 in parallel',
+    what: '1 tunnel x 1000 (l2tpns: x 60), 50 in the making',
     load: { tunnels: 1, sessions: 1_000, parallel: 50 },
     theirs: { tunnels: 1, sessions: 60, parallel: 50 },
     target: 'at least 50x',

@@ -15,8 +15,8 @@ const SECRET = 'bench';
 /** What the LAC says its sessions are: four of each user. */
 const SESSIONS_PER_USER = 4;
 const SESSIONS = 52_000;
-/** At one time. */
-const TUNNELS = 250;
+/** At one time; the LAC has an address for each, and a listener. */
+export const TUNNELS = 250;
 
 /** Debian packages only the benches need. */
 const PACKAGES = ['l2tpns', 'iperf3', 'ethtool', 'gcc'];
@@ -70,8 +70,8 @@ export function ground(net: Net): void {
   net.add('server');
 }
 
-/** `sessions`: how many lockstepd has room for. */
-export async function open(net: Net, kind: Kind, n: number, sessions = SESSIONS): Promise<Target> {
+/** `tunnels`: for how many the LAC has an address; `sessions`: how many lockstepd has room for. */
+export async function open(net: Net, kind: Kind, n: number, tunnels = TUNNELS, sessions = SESSIONS): Promise<Target> {
   const space = `n${n}`;
   net.add(space);
   net.link(`client c${n} 10.200.${n}.2/24`, `${space} out 10.200.${n}.1/24`);
@@ -107,19 +107,20 @@ export async function open(net: Net, kind: Kind, n: number, sessions = SESSIONS)
     };
   }
   const start = () => LNS[kind](net, space, n, sessions);
-  return withLac(net, kind, n, start, ends);
+  return withLac(net, kind, n, tunnels, start, ends);
 }
 
 async function withLac(
   net: Net,
   kind: Kind,
   n: number,
+  tunnels: number,
   start: () => Promise<number>,
   ends: readonly string[],
 ): Promise<Target> {
   const pid = await start();
   const options: LacOptions = {
-    local: [`10.200.${n}.2`, ...Array.from({ length: TUNNELS - 1 }, (_, i) => `10.${150 + n}.1.${i + 1}`)],
+    local: [`10.200.${n}.2`, ...Array.from({ length: tunnels - 1 }, (_, i) => `10.${150 + n}.1.${i + 1}`)],
     remote: `10.200.${n}.1`,
     interface: `c${n}`,
     tun: `t${n}`,

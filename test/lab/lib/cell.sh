@@ -7,7 +7,7 @@ LAB_DIR=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 
 if [ "${LAB_CELL:-}" != inside ]; then
   # What the kernel would load on demand is loaded here: inside, a network namespace may not ask for it.
-  modprobe -qa xfrm_user esp4 esp6 authenc cbc hmac echainiv seqiv des_generic veth bridge tun \
+  modprobe -qa xfrm_user esp4 esp6 authenc cbc hmac gcm ctr ghash-generic echainiv seqiv des_generic veth bridge tun \
     iptable_nat iptable_filter iptable_mangle xt_u32 xt_length xt_multiport xt_comment xt_NFLOG nfnetlink_log ip6table_nat ip6table_filter xt_MASQUERADE xt_policy xt_TCPMSS xt_conntrack xt_mark xt_connmark \
     ppp_generic ppp_mppe ppp_async ppp_synctty pppox l2tp_ppp 2>/dev/null
   export LAB_CELL=inside

@@ -41,7 +41,7 @@ in_kernel() {
   elif [ "$where" = host ]; then
     LAB_OUT=$out LAB_LIMIT=$limit exec timeout -k 5 $((limit + 60)) bash "$LAB_DIR/lib/cell.sh" "$scenario"
   else
-    for variable in LAB_GATEWAY LAB_LINES LAB_KEEP LAB_SECONDS LAB_ROUNDS LAB_MUTANT LAB_NATIVE LAB_PACKAGES; do
+    for variable in LAB_GATEWAY LAB_LINES LAB_KEEP LAB_SECONDS LAB_ROUNDS LAB_LOAD LAB_MUTANT LAB_NATIVE LAB_PACKAGES; do
       [ -z "${!variable:-}" ] || variables+=(-e "$variable=${!variable}")
     done
     [ "$where" = uml ] || LAB_MEMORY=${LAB_MEMORY:-1500M} limit=$((3 * limit))
