@@ -305,7 +305,7 @@ export class Connections {
 
   /**
    * A peer sends through the newest of its SAs. An IKEv1 client that renews IKE SA and CHILD_SA at once may get another mark with
-   * them, where charon takes over the older CHILD_SA too late to know it again (seen with 5.9.8): its tunnels go along. Not to one
+   * them, where charon takes over the older CHILD_SA too late to know it again (docs/adr/0004): its tunnels go along. Not to one
    * that has a tunnel: whoever dials anew is back from a crash.
    */
   #follow(ikeId: string): void {
