@@ -93,6 +93,8 @@ export class Connections {
   readonly #leavingOf = new Multimap<number, Leaving>();
   /** mark -> the IKEv1 SA that took the place of another, and when: a renewal, or a client that crashed and is back. */
   readonly #renewed = new Map<number, { readonly ike: string; readonly at: Instant }>();
+  /** Marks under which something came for others. */
+  readonly #offenders = new Set<number>();
   /** Deletions of IKE SAs that charon has not answered. */
   readonly #terminating = new Set<Promise<void>>();
   #whenIdle: (() => void)[] = [];
@@ -163,9 +165,14 @@ export class Connections {
     return { malformed: malformedHeader, path: pathMismatch, 'no-tunnel': unknownTunnel, rate: refusedSilently };
   }
 
-  /** Control messages under this mark for tunnels of others. */
-  violations(mark: number): number {
-    return this.#o.endpoint.violations(mark);
+  /** Peers that are there and sent what belongs to others (RFC 3193 §3.3): how many packets. */
+  get violations(): { readonly mark: number; readonly data: number; readonly control: number }[] {
+    const of = (mark: number) => ({
+      mark,
+      data: Number(this.#dataplane.violations(mark)),
+      control: this.#o.endpoint.violations(mark),
+    });
+    return [...this.#offenders].map(of);
   }
 
   /** Why nobody new is let in, if so. */
@@ -241,6 +248,7 @@ export class Connections {
         return session === undefined ? undefined : this.#sessions.packet(session, up.data);
       }
       case 'violation':
+        this.#offended(up.path);
         this.#o.log.warn('packet.violation', {
           tunnelId: up.tunnelId,
           sessionId: up.sessionId,
@@ -252,6 +260,10 @@ export class Connections {
       default:
         return never(up);
     }
+  }
+
+  #offended({ mark }: Path): void {
+    if (this.#o.sa(mark) !== undefined) this.#offenders.add(mark);
   }
 
   /** A mistake of ours, never the peer's: whatever it sends is answered as the RFC demands. */
@@ -342,6 +354,7 @@ export class Connections {
   #markDown({ mark, reason, left }: MarkDown): void {
     this.#cancelHint(mark);
     this.#dataplane.forgetMark(mark);
+    this.#offenders.delete(mark);
     this.#renewed.delete(mark);
     this.#o.log.info('ike.child-down', { mark, reason });
     const other = reason === 'child-deleted' && left !== undefined ? this.#newest(left.uniqueId) : undefined;
@@ -377,6 +390,7 @@ export class Connections {
       case 'session-down':
         return this.#sessionDown(out);
       case 'note':
+        if (out.event === 'l2tp.path.mismatch' && out.path !== undefined) this.#offended(out.path);
         this.#o.log.warn(out.event, { ...(out.path === undefined ? {} : peerFields(out.path)), ...out.fields });
         return;
       default:

@@ -38,13 +38,10 @@ export const statusView = (g: Viewed): StatusView => ({
 });
 
 const violations = ({ dataplane, connections, sas }: Viewed): Violations[] =>
-  sas
-    .all()
-    .map(({ mark, ike: { remoteHost: remote, remoteId } }) => {
-      const data = Number(dataplane?.violations(mark) ?? 0n);
-      return { mark, remote, remoteId, data, control: connections.violations(mark) };
-    })
-    .filter(({ data, control }) => data + control > 0);
+  (dataplane === undefined ? [] : connections.violations).flatMap((of) => {
+    const ike = sas.lookup(of.mark)?.ike;
+    return ike === undefined ? [] : { ...of, remote: ike.remoteHost, remoteId: ike.remoteId };
+  });
 
 export const sessionsView = ({ dataplane, connections, sas }: Viewed): SessionView[] =>
   dataplane === undefined ? [] : sessionViews(connections.registry, dataplane, (mark) => sas.lookup(mark));

@@ -39,6 +39,11 @@ t.test('status', async (t) => {
     status: () => ({ ...STATUS, state: 'closed', reason: 'charon ended', listen: [], draining: 'for repair' }),
   });
   t.match((await shut(['status'])).out, /closed \(charon ended\)\ndraining: for repair\nlistening on: nothing/);
+  const violations = [{ mark: 7, remote: '198.51.100.9', remoteId: `mallory${ESC}`, data: 3, control: 1 }];
+  const attacked = await withDaemon(t, { status: () => ({ ...STATUS, violations }) });
+  const { out } = await attacked(['status']);
+  t.match(out, /\nfor others' tunnels, from 198\.51\.100\.9 \(mark 7, mallory.*\): 3 data, 1 control packets\n/);
+  t.notOk(out.includes(ESC));
 });
 
 t.test('sessions: a table, JSON, and nobody', async (t) => {

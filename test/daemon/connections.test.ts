@@ -112,6 +112,13 @@ t.test('two clients behind one NAT, identical in all but the mark', async (t) =>
   await rig.settle();
   t.equal(rig.plane.takeTun().length, 0);
   t.match(rig.events('packet.violation'), [{ mark: 2, tunnelId: alice.session?.peerTunnelId }]);
+  t.strictSame(rig.connections.violations, [{ mark: 2, data: 1, control: 0 }]);
+  const header = { tunnelId: alice.session!.peerTunnelId, sessionId: 0, Ns: 3, Nr: 3 };
+  for (let i = 0; i < 2; i++) rig.arrive(bob.path, encodeControl(header, encodeMessage(stopCcn(9, { result: 1 }))));
+  await rig.settle();
+  t.strictSame(rig.connections.violations, [{ mark: 2, data: 1, control: 2 }]);
+  rig.ike.push(ikeDown(rig.saOf(bob)));
+  t.strictSame(rig.connections.violations, []);
 });
 
 t.test('a packet over which the gateway stumbles costs nobody else one', async (t) => {
