@@ -95,12 +95,12 @@ function iptablesLegacy(run: Run, raw: readonly RawListener[], ipv6: boolean): F
     if (filter.status !== 0) throw new FirewallError(`${tool(family)}: ${line(filter.stderr)}`);
     // Listing the nat table would load it, and connection tracking; ours can be in it only when it is loaded.
     const tables = await run('cat', [`/proc/net/${family === 4 ? 'ip' : 'ip6'}_tables_names`]);
-    if (tables.status !== 0 && !ABSENT.test(tables.stderr)) throw new FirewallError(`cat: ${line(tables.stderr)}`);
-    const nat = /^nat$/m.test(tables.stdout)
-      ? await run(tool(family), ['-w', '5', '-t', 'nat', '-S'])
-      : { status: 0, stdout: '', stderr: '' };
-    if (nat.status !== 0) throw new FirewallError(`${tool(family)}: ${line(nat.stderr)}`);
-    return `${filter.stdout}\n${nat.stdout}`.split('\n').map((l) => l.trim());
+    const known = tables.status === 0 || ABSENT.test(tables.stderr); // the service's user may not look
+    if (known && !/^nat$/m.test(tables.stdout)) return lines(filter.stdout);
+    const nat = await run(tool(family), ['-w', '5', '-t', 'nat', '-S']);
+    if (nat.status !== 0 && (known || !/does not exist/.test(nat.stderr)))
+      throw new FirewallError(`${tool(family)}: ${line(nat.stderr)}`);
+    return lines(`${filter.stdout}\n${nat.stdout}`);
   };
   const load = async (family: 4 | 6, text: string) => {
     if (text === '') return;
@@ -167,6 +167,8 @@ export async function foreignDropPolicies(run: Run = runTool): Promise<string[]>
       : [],
   );
 }
+
+const lines = (text: string): string[] => text.split('\n').map((l) => l.trim());
 
 const line = (text: string): string =>
   text

@@ -287,6 +287,36 @@ t.test(
   },
 );
 
+t.test(
+  'iptables-legacy: who may not see which tables are loaded asks for nat itself; where there is none, that is fine',
+  async (t) => {
+    const none = "iptables v1.8.9 (legacy): can't initialize iptables table `nat': Table does not exist";
+    for (const [cat, natAnswer, put, asked] of [
+      [answer(1, '', 'cat: /proc/net/ip_tables_names: Permission denied'), answer(0, '-N LOCKSTEP-NAT\n'), true, true],
+      [answer(1, '', 'cat: /proc/net/ip_tables_names: Permission denied'), answer(3, '', none), true, true],
+      [answer(1, '', 'cat: /proc/net/ip_tables_names: Permission denied'), answer(4, '', 'Another app'), false, true],
+      [answer(1, '', 'cat: /proc/net/ip_tables_names: No such file or directory'), answer(9), true, false],
+      [answer(0, 'filter\n'), answer(9), true, false],
+      [answer(0, 'filter\nnat\n'), answer(3, '', none), false, true],
+    ] as const) {
+      let nat = false;
+      const opened = openFirewall({
+        ipv6: false,
+        run: async (tool, args) => {
+          if (tool === 'nft') return answer(1, '', 'Error: Operation not supported\n');
+          if (tool === 'cat') return cat;
+          if (!args.includes('nat')) return answer(0, args.includes('-S') ? '-P INPUT ACCEPT\n' : '');
+          nat = true;
+          return natAnswer;
+        },
+      });
+      if (put) t.equal((await opened).backend, 'iptables-legacy');
+      else await t.rejects(opened, { name: 'FirewallError' });
+      t.equal(nat, asked);
+    }
+  },
+);
+
 t.test('neither: a clear refusal with what each said', async (t) => {
   await t.rejects(
     openFirewall({ run: async (tool) => answer(127, '', `spawn ${tool} ENOENT`), ipv6: false }),
