@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fc from 'fast-check';
 import t from 'tap';
 import { FirewallError, foreignDropPolicies, openFirewall } from '../../src/io/firewall.js';
@@ -314,6 +315,35 @@ t.test(
       else await t.rejects(opened, { name: 'FirewallError' });
       t.equal(nat, asked);
     }
+  },
+);
+
+t.test(
+  'nft itself: the same answer twice, and another one after a flush',
+  { skip: !nftWorks && 'no nft inet here' },
+  async (t) => {
+    const host = spawn('unshare', ['-n', 'sh', '-c', 'echo; exec sleep 600']);
+    t.teardown(() => host.kill());
+    await once(host.stdout, 'data');
+    const inside = (tool: string, args: readonly string[], input?: string) =>
+      spawnSync('nsenter', [`--net=/proc/${host.pid}/ns/net`, tool, ...args], { input, encoding: 'utf8' });
+    const firewall = await openFirewall({
+      run: async (tool, args, input) => {
+        const { status, stdout, stderr } = inside(tool, args, input);
+        return answer(status ?? 1, stdout, stderr);
+      },
+    });
+    await firewall.apply({ ...reachability, routes: ['10.20.0.0/24', '10.30.0.0/16'] });
+    t.equal(firewall.backend, 'nft');
+    for (let i = 0; i < 2; i++) t.equal(await firewall.stands(), true);
+    inside('nft', ['add table inet other']);
+    t.equal(await firewall.stands(), true);
+    inside('nft', ['flush chain inet lockstep guard-out']);
+    t.equal(await firewall.stands(), false);
+    await firewall.apply(reachability);
+    t.equal(await firewall.stands(), true);
+    inside('nft', ['flush ruleset']);
+    t.equal(await firewall.stands(), false);
   },
 );
 
