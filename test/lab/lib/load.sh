@@ -112,7 +112,7 @@ loaded() {
   check "the pings took $took s for $LOAD_TIME, at most half as long again and 5 s" test "$took" -le $((LOAD_TIME * 3 / 2 + 5))
   flows_whole c1 7 30
   # The first two seconds may go by before both are connected.
-  flows_carried c1 7 $(((LOAD_TIME - 2) * 900))
+  flows_carried c1 7 $(((LOAD_TIME - 2) * 800))
   pings_counted
   ERRORS=0
   for h in gw c1; do
