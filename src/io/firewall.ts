@@ -73,16 +73,16 @@ function nft(run: Run, raw: readonly RawListener[]): Firewall {
     return stdout;
   };
   const seen = new Seen(listing);
-  const place = async (rules: FirewallRules) => {
-    await load(nftRules({ raw, ...rules }));
-    await seen.put();
-  };
+  const put = (rules: FirewallRules) => load(nftRules({ raw, ...rules }));
   return {
     backend: 'nft',
-    applyGuard: () => place({}),
-    apply: (reachability) => place({ reachability }),
+    applyGuard: () => put({}),
+    apply: async (reachability) => {
+      await put({ reachability });
+      await seen.put();
+    },
     stands: () => seen.stands(),
-    removeReachability: () => place({}),
+    removeReachability: () => put({}),
     removeAll: () => load(nftRemoval()),
   };
 }
@@ -113,16 +113,18 @@ function iptablesLegacy(run: Run, raw: readonly RawListener[], ipv6: boolean): F
     return lines.join('\n');
   };
   const seen = new Seen(listing);
-  const place = async (rules: FirewallRules) => {
+  const put = async (rules: FirewallRules) => {
     for (const f of families) await load(f, iptablesRules({ raw, ...rules }, f, await existing(f)));
-    await seen.put();
   };
   return {
     backend: 'iptables-legacy',
-    applyGuard: () => place({}),
-    apply: (reachability) => place({ reachability }),
+    applyGuard: () => put({}),
+    apply: async (reachability) => {
+      await put({ reachability });
+      await seen.put();
+    },
     stands: () => seen.stands(),
-    removeReachability: () => place({}),
+    removeReachability: () => put({}),
     removeAll: async () => {
       for (const f of families) await load(f, iptablesRemoval(await existing(f)));
     },

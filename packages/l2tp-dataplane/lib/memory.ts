@@ -43,7 +43,7 @@ export class MemoryDataplane implements Dataplane {
   readonly #now: () => number;
   #closed = false;
   #listeners: readonly check.CheckedListener[] = [];
-  /** With the limits of their control messages and PPP frames. */
+  /** Those confirmed. */
   readonly #marks = new Map<number, Peer>();
   readonly #sessions = new Map<number, Session>();
   /** Who holds which prefix, oldest first: of the same prefix the last holder has the route. */
